@@ -1,0 +1,9 @@
+pub mod address;
+pub mod body;
+pub mod contact;
+pub mod event;
+pub mod integration;
+pub mod pasted;
+pub mod recording;
+pub mod scope;
+pub mod template;
