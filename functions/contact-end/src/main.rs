@@ -1,1 +1,8 @@
-fn main() {}
+//! The Lambda function of the step `contact-end`.
+
+use connect_dynamics::{function, integration::StepName};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    function::run(StepName::ContactEnd).await
+}

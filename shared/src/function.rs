@@ -1,0 +1,102 @@
+//! A Lambda function: sets the clients up once, then hands each invocation to the [`Worker`].
+//!
+//! Owns what the functions' `main.rs` share: the environment variables, the clients and the log.
+//!
+//! | variable | what |
+//! |---|---|
+//! | `TABLE_NAME` | the DynamoDB table |
+//! | `INTEGRATION` | the integration of events that name none; `default` unless given |
+//! | `LOG_LEVEL` | `error`, `warn`, `info` (default), `debug`, or a filter of `tracing-subscriber` |
+
+use std::{sync::Arc, time::Duration};
+
+use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde_json::Value as Json;
+use tokio::time::Instant;
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    delivery::{Invocation, Worker},
+    integration::StepName,
+    integrations::Integrations,
+    reply::Reply,
+    secret::Secrets,
+    store::Store,
+};
+
+/// How long before Lambda stops the function the work is to be over.
+const MARGIN: Duration = Duration::from_millis(300);
+/// How long a cold start may take to fetch the configuration and a token ahead of the first event.
+const WARM_UP: Duration = Duration::from_secs(4);
+
+/// Runs a step's function until Lambda stops it.
+///
+/// # Errors
+/// When an environment variable is missing, or the runtime API cannot be spoken to.
+pub async fn run(step: StepName) -> Result<(), Error> {
+    start_log();
+    let table = std::env::var("TABLE_NAME").map_err(
+        |_| "the environment variable TABLE_NAME is missing; it names the DynamoDB table",
+    )?;
+    let integration = std::env::var("INTEGRATION").unwrap_or_else(|_| "default".into());
+    let config = aws_config().await;
+    let store = Arc::new(Store::new(&config, &table));
+    let secrets = Arc::new(Secrets::new(&config));
+    let integrations = Arc::new(Integrations::new(store.clone(), secrets));
+    let worker = Worker::new(store, integrations, &integration);
+    worker.warm_up(Instant::now() + WARM_UP).await;
+    lambda_runtime::run(service_fn(|event: LambdaEvent<Json>| {
+        invoke(&worker, step, event)
+    }))
+    .await
+}
+
+async fn invoke(worker: &Worker, step: StepName, event: LambdaEvent<Json>) -> Result<Reply, Error> {
+    let (payload, context) = event.into_parts();
+    let left = context
+        .deadline()
+        .duration_since(std::time::SystemTime::now())
+        .unwrap_or_default();
+    let reply = worker
+        .handle(Invocation {
+            step,
+            payload,
+            request_id: context.request_id,
+            deadline: Instant::now() + left.saturating_sub(MARGIN),
+        })
+        .await?;
+    Ok(reply)
+}
+
+/// The AWS clients' configuration: waits short enough that a hanging service leaves time to reply.
+async fn aws_config() -> SdkConfig {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(1))
+        .operation_attempt_timeout(Duration::from_secs(2))
+        .build();
+    aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .retry_config(RetryConfig::standard().with_max_attempts(3))
+        .timeout_config(timeouts)
+        .load()
+        .await
+}
+
+/// Structured JSON, one line an event, without values of attributes.
+fn start_log() {
+    let level = std::env::var("LOG_LEVEL").unwrap_or_else(|_| "info".into());
+    // The AWS clients and the HTTP stack log requests; below `warn` only when they are asked by name.
+    let filter = format!("warn,connect_dynamics={}", level.to_lowercase());
+    let filter = match level.contains('=') || level.contains(',') {
+        true => EnvFilter::try_new(level),
+        false => EnvFilter::try_new(filter),
+    };
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_span_list(false)
+        .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new("info")))
+        .with_writer(std::io::stdout)
+        .init();
+}
