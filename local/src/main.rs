@@ -1,1 +1,197 @@
-fn main() {}
+//! The whole system on one machine: `cargo run -p local`.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anstream::{eprintln, println};
+use clap::{Parser, Subcommand};
+use connect_dynamics::integration::{self, Integration};
+use local::{
+    life,
+    system::{Options, System},
+};
+use owo_colors::OwoColorize;
+
+/// Runs the functions on this machine, with an embedded DynamoDB and stand-ins for Dynamics, Entra ID
+/// and Secrets Manager.
+#[derive(Parser)]
+#[command(name = "local")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// The integration's configuration; the reference's examples unless given.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The folder of the events of a contact's life.
+    #[arg(long, global = true, value_name = "FOLDER", default_value = "events")]
+    events: PathBuf,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Sends the events of one contact's life and shows what happens (the default).
+    Life,
+    /// Keeps the system up, for events of your own.
+    Serve {
+        /// The port of the Invoke API.
+        #[arg(long, default_value_t = 9001)]
+        port: u16,
+    },
+    /// Validates a configuration and says everything that is wrong with it.
+    Check,
+    /// Prints the JSON Schema of a configuration.
+    Schema,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{} {error}", "error:".red().bold());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> io::Result<ExitCode> {
+    match arguments.command.unwrap_or(Command::Life) {
+        Command::Schema => {
+            println!("{:#}", integration::schema());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Check => check(arguments.config.as_deref()),
+        Command::Life => {
+            build()?;
+            let system = System::start(options(arguments.config.as_deref())?).await?;
+            let problems = life::run(&system, &arguments.events).await?;
+            println!();
+            if problems.is_empty() {
+                println!(
+                    "{}",
+                    "The record is what the configuration says it must be.".green()
+                );
+                return Ok(ExitCode::SUCCESS);
+            }
+            for problem in problems {
+                println!("{} {problem}", "wrong:".red().bold());
+            }
+            Ok(ExitCode::FAILURE)
+        }
+        Command::Serve { port } => {
+            build()?;
+            let mut options = options(arguments.config.as_deref())?;
+            options.port = port;
+            serve(&System::start(options).await?, &arguments.events).await
+        }
+    }
+}
+
+/// Builds the functions' binaries into the folder this binary stands in.
+fn build() -> io::Result<()> {
+    let mut cargo = std::process::Command::new(option_env!("CARGO").unwrap_or("cargo"));
+    cargo.args(["build", "--quiet"]);
+    for step in integration::StepName::ALL {
+        cargo.args(["--package", step.as_str()]);
+    }
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    println!("Building the functions ...");
+    match cargo.status()?.success() {
+        true => Ok(()),
+        false => Err(io::Error::other("the functions do not build")),
+    }
+}
+
+fn options(config: Option<&Path>) -> io::Result<Options> {
+    let mut options = Options::new()?;
+    if let Some(path) = config {
+        options.configuration = serde_json::from_str(&read(path)?)
+            .map_err(|error| io::Error::other(format!("{}: {error}", path.display())))?;
+    }
+    Ok(options)
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    std::fs::read_to_string(path)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+}
+
+fn check(config: Option<&Path>) -> io::Result<ExitCode> {
+    let Some(path) = config else {
+        return Err(io::Error::other(
+            "which configuration? give it with --config FILE",
+        ));
+    };
+    match Integration::load(&read(path)?) {
+        Ok(_) => {
+            println!("{} is valid.", path.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => {
+            eprintln!("{}: {error}", path.display());
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+async fn serve(system: &System, events: &Path) -> io::Result<ExitCode> {
+    let addresses = &system.addresses;
+    println!(
+        "\n{}",
+        "The system is up, on loopback. Ctrl-C ends it."
+            .green()
+            .bold()
+    );
+    for (name, address) in [
+        ("Invoke API", addresses.invoke),
+        ("DynamoDB", addresses.dynamodb),
+        ("Dataverse", addresses.dataverse),
+        ("Entra ID", addresses.entra),
+        ("Secrets Manager", addresses.secrets_manager),
+    ] {
+        println!("  {name:<16} http://{address}");
+    }
+    println!("\nInvoke a function with an event of your own:");
+    for (step, file, _) in life::EVENTS {
+        let url = format!(
+            "http://{}/2015-03-31/functions/{step}/invocations",
+            addresses.invoke
+        );
+        println!("  curl -d @{} {url}", events.join(file).display());
+    }
+    println!("\nor with the AWS command line:");
+    println!(
+        "  aws lambda invoke --endpoint-url http://{} --no-sign-request --region us-east-1 \\",
+        addresses.invoke
+    );
+    println!(
+        "    --cli-binary-format raw-in-base64-out --function-name contact-start --payload file://{} /dev/stdout",
+        events.join("contact-start.json").display()
+    );
+    println!("\nWhat Dynamics holds, what it was sent, and how to make it fail:");
+    let stand_in = format!("http://{}/stand-in", addresses.dataverse);
+    println!("  curl {stand_in}/records");
+    println!("  curl {stand_in}/exchanges");
+    println!(
+        "  curl -H 'Content-Type: application/json' -d '{{\"times\": 3, \"effect\": {{\"status\": {{\"status\": 503}}}}}}' {stand_in}/faults"
+    );
+    println!("\nThe functions' log:");
+    let mut printed = 0;
+    loop {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => return Ok(ExitCode::SUCCESS),
+            () = tokio::time::sleep(std::time::Duration::from_millis(200)) => {
+                let logs = system.lambda.logs();
+                for line in logs.iter().skip(printed) {
+                    println!("{line}");
+                }
+                printed = logs.len();
+            }
+        }
+    }
+}

@@ -1,0 +1,6 @@
+pub mod http;
+pub mod lambda;
+pub mod life;
+pub mod stand_in;
+pub mod system;
+pub mod table;

@@ -1,0 +1,298 @@
+//! The stand-in's tables, with the columns, lengths and lookups that Dataverse documents.
+//!
+//! phonecall: <https://learn.microsoft.com/power-apps/developer/data-platform/reference/entities/phonecall>,
+//! and likewise task, contact, account and incident (the last under Dynamics 365's own reference).
+//! The alternate keys are not Dataverse's: an environment defines its own, and this one has defined
+//! contacts' e-mail address and accounts' number.
+
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+/// A table.
+pub struct Table {
+    pub logical_name: &'static str,
+    pub entity_set: &'static str,
+    pub primary_key: &'static str,
+    pub columns: &'static [Column],
+    pub lookups: &'static [Lookup],
+    pub alternate_keys: &'static [&'static str],
+    /// Activities share one key space.
+    pub is_activity: bool,
+}
+
+pub struct Column {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub is_read_only: bool,
+}
+
+/// A single-valued navigation property, set by `<name>@odata.bind`.
+pub struct Lookup {
+    pub name: &'static str,
+    pub target: &'static str,
+    /// The column that reads it: `_regardingobjectid_value`.
+    pub column: &'static str,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    Text(usize),
+    Integer,
+    Boolean,
+    DateTime,
+    Guid,
+    /// A choice column and its options' values.
+    Choice(&'static [i64]),
+}
+
+const fn column(name: &'static str, kind: Kind) -> Column {
+    Column {
+        name,
+        kind,
+        is_read_only: false,
+    }
+}
+
+const fn read_only(name: &'static str, kind: Kind) -> Column {
+    Column {
+        name,
+        kind,
+        is_read_only: true,
+    }
+}
+
+const fn lookup(name: &'static str, target: &'static str, column: &'static str) -> Lookup {
+    Lookup {
+        name,
+        target,
+        column,
+    }
+}
+
+/// Columns that every table has.
+pub const COMMON: &[Column] = &[
+    read_only("createdon", Kind::DateTime),
+    read_only("modifiedon", Kind::DateTime),
+    column("overriddencreatedon", Kind::DateTime),
+    read_only("versionnumber", Kind::Integer),
+];
+
+pub const TABLES: &[Table] = &[
+    Table {
+        logical_name: "phonecall",
+        entity_set: "phonecalls",
+        primary_key: "activityid",
+        columns: &[
+            column("subject", Kind::Text(200)),
+            column("phonenumber", Kind::Text(200)),
+            column("description", Kind::Text(2000)),
+            column("category", Kind::Text(250)),
+            column("subcategory", Kind::Text(250)),
+            column("actualstart", Kind::DateTime),
+            column("actualend", Kind::DateTime),
+            column("scheduledstart", Kind::DateTime),
+            column("scheduledend", Kind::DateTime),
+            column("actualdurationminutes", Kind::Integer),
+            column("scheduleddurationminutes", Kind::Integer),
+            column("directioncode", Kind::Boolean),
+            column("leftvoicemail", Kind::Boolean),
+            column("isbilled", Kind::Boolean),
+            column("prioritycode", Kind::Choice(&[0, 1, 2])),
+            column("statecode", Kind::Choice(&[0, 1, 2])),
+            column("statuscode", Kind::Choice(&[1, 2, 3, 4])),
+            read_only("activitytypecode", Kind::Text(64)),
+        ],
+        lookups: &[
+            lookup(
+                "regardingobjectid_contact_phonecall",
+                "contacts",
+                "_regardingobjectid_value",
+            ),
+            lookup(
+                "regardingobjectid_account_phonecall",
+                "accounts",
+                "_regardingobjectid_value",
+            ),
+            lookup(
+                "regardingobjectid_incident_phonecall",
+                "incidents",
+                "_regardingobjectid_value",
+            ),
+        ],
+        alternate_keys: &[],
+        is_activity: true,
+    },
+    Table {
+        logical_name: "task",
+        entity_set: "tasks",
+        primary_key: "activityid",
+        columns: &[
+            column("subject", Kind::Text(200)),
+            column("description", Kind::Text(2000)),
+            column("category", Kind::Text(250)),
+            column("subcategory", Kind::Text(250)),
+            column("actualstart", Kind::DateTime),
+            column("actualend", Kind::DateTime),
+            column("scheduledstart", Kind::DateTime),
+            column("scheduledend", Kind::DateTime),
+            column("actualdurationminutes", Kind::Integer),
+            column("percentcomplete", Kind::Integer),
+            column("prioritycode", Kind::Choice(&[0, 1, 2])),
+            column("statecode", Kind::Choice(&[0, 1, 2])),
+            column("statuscode", Kind::Choice(&[2, 3, 4, 5, 6, 7])),
+            read_only("activitytypecode", Kind::Text(64)),
+        ],
+        lookups: &[
+            lookup(
+                "regardingobjectid_contact_task",
+                "contacts",
+                "_regardingobjectid_value",
+            ),
+            lookup(
+                "regardingobjectid_account_task",
+                "accounts",
+                "_regardingobjectid_value",
+            ),
+            lookup(
+                "regardingobjectid_incident_task",
+                "incidents",
+                "_regardingobjectid_value",
+            ),
+        ],
+        alternate_keys: &[],
+        is_activity: true,
+    },
+    Table {
+        logical_name: "contact",
+        entity_set: "contacts",
+        primary_key: "contactid",
+        columns: &[
+            column("firstname", Kind::Text(50)),
+            column("lastname", Kind::Text(50)),
+            read_only("fullname", Kind::Text(160)),
+            column("emailaddress1", Kind::Text(100)),
+            column("telephone1", Kind::Text(50)),
+            column("mobilephone", Kind::Text(50)),
+            column("jobtitle", Kind::Text(100)),
+            column("description", Kind::Text(2000)),
+            column("birthdate", Kind::DateTime),
+            column("donotphone", Kind::Boolean),
+            column("preferredcontactmethodcode", Kind::Choice(&[1, 2, 3, 4, 5])),
+            column("statecode", Kind::Choice(&[0, 1])),
+            column("statuscode", Kind::Choice(&[1, 2])),
+        ],
+        lookups: &[
+            lookup(
+                "parentcustomerid_account",
+                "accounts",
+                "_parentcustomerid_value",
+            ),
+            lookup(
+                "parentcustomerid_contact",
+                "contacts",
+                "_parentcustomerid_value",
+            ),
+        ],
+        alternate_keys: &["emailaddress1"],
+        is_activity: false,
+    },
+    Table {
+        logical_name: "account",
+        entity_set: "accounts",
+        primary_key: "accountid",
+        columns: &[
+            column("name", Kind::Text(160)),
+            column("accountnumber", Kind::Text(20)),
+            column("telephone1", Kind::Text(50)),
+            column("emailaddress1", Kind::Text(100)),
+            column("websiteurl", Kind::Text(200)),
+            column("description", Kind::Text(2000)),
+            column("numberofemployees", Kind::Integer),
+            column("statecode", Kind::Choice(&[0, 1])),
+            column("statuscode", Kind::Choice(&[1, 2])),
+        ],
+        lookups: &[lookup(
+            "primarycontactid",
+            "contacts",
+            "_primarycontactid_value",
+        )],
+        alternate_keys: &["accountnumber"],
+        is_activity: false,
+    },
+    Table {
+        logical_name: "incident",
+        entity_set: "incidents",
+        primary_key: "incidentid",
+        columns: &[
+            column("title", Kind::Text(200)),
+            column("ticketnumber", Kind::Text(100)),
+            column("description", Kind::Text(2000)),
+            column("caseorigincode", Kind::Choice(&[1, 2, 3, 2483, 3986])),
+            column("prioritycode", Kind::Choice(&[1, 2, 3])),
+            column("statecode", Kind::Choice(&[0, 1, 2])),
+            column("statuscode", Kind::Choice(&[1, 2, 3, 4, 5, 6, 1000, 2000])),
+        ],
+        lookups: &[
+            lookup("customerid_contact", "contacts", "_customerid_value"),
+            lookup("customerid_account", "accounts", "_customerid_value"),
+            lookup("primarycontactid", "contacts", "_primarycontactid_value"),
+        ],
+        alternate_keys: &[],
+        is_activity: false,
+    },
+];
+
+impl Table {
+    pub fn by_entity_set(name: &str) -> Option<&'static Table> {
+        TABLES.iter().find(|table| table.entity_set == name)
+    }
+
+    /// A column's kind by its name, lookup columns and the primary key included.
+    pub fn kind(&self, name: &str) -> Option<Kind> {
+        if name == self.primary_key || self.lookups.iter().any(|lookup| lookup.column == name) {
+            return Some(Kind::Guid);
+        }
+        self.column(name).map(|column| column.kind)
+    }
+
+    pub fn column(&self, name: &str) -> Option<&'static Column> {
+        self.columns
+            .iter()
+            .chain(COMMON)
+            .find(|column| column.name == name)
+    }
+}
+
+impl Kind {
+    /// OData's name for the type.
+    pub fn edm(self) -> &'static str {
+        match self {
+            Kind::Text(_) => "Edm.String",
+            Kind::Integer | Kind::Choice(_) => "Edm.Int32",
+            Kind::Boolean => "Edm.Boolean",
+            Kind::DateTime => "Edm.DateTimeOffset",
+            Kind::Guid => "Edm.Guid",
+        }
+    }
+
+    /// Whether a JSON value has this type. Null fits every column.
+    pub fn accepts(self, value: &Json) -> bool {
+        match (self, value) {
+            (_, Json::Null) => true,
+            (Kind::Text(_), Json::String(_)) => true,
+            (Kind::Integer | Kind::Choice(_), Json::Number(number)) => number
+                .as_i64()
+                .is_some_and(|number| i32::try_from(number).is_ok()),
+            (Kind::Boolean, Json::Bool(_)) => true,
+            (Kind::DateTime, Json::String(text)) => is_date_time(text),
+            (Kind::Guid, Json::String(text)) => text.len() == 36 && Uuid::try_parse(text).is_ok(),
+            _ => false,
+        }
+    }
+}
+
+/// A date, or a date with time and offset.
+pub fn is_date_time(text: &str) -> bool {
+    text.parse::<jiff::Timestamp>().is_ok()
+        || text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok()
+}

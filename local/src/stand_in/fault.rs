@@ -1,0 +1,193 @@
+//! Faults: how a stand-in is told to fail.
+//!
+//! Owns the list of faults and which request meets which. A fault is met a number of times and then
+//! gone.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{
+    body::{Body, Bytes},
+    http::{HeaderValue, Response, StatusCode, header},
+};
+use futures_util::{StreamExt, stream};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::http::close_connection;
+
+/// What a stand-in is told to do to requests.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Fault {
+    /// Only requests with this method; any when empty.
+    #[serde(default)]
+    pub method: String,
+    /// Only requests whose path contains this.
+    #[serde(default)]
+    pub path: String,
+    /// How many requests it meets.
+    #[serde(default = "once")]
+    pub times: u32,
+    pub effect: Effect,
+}
+
+fn once() -> u32 {
+    1
+}
+
+/// What happens to a request.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Effect {
+    /// It is refused with this status and, for Dataverse, this error code.
+    #[serde(rename_all = "camelCase")]
+    Status {
+        status: u16,
+        #[serde(default)]
+        code: String,
+        /// Seconds.
+        #[serde(default)]
+        retry_after: Option<u64>,
+    },
+    /// It is answered only after so many milliseconds.
+    Delay(u64),
+    /// The connection closes before anything is done.
+    CloseBefore,
+    /// It is done, and the connection closes before the answer.
+    CloseAfter,
+    /// A gateway's HTML page with status 502.
+    HtmlPage,
+    /// A success whose body is an HTML page: a sign-in page.
+    SignInPage,
+    /// A redirect to this address.
+    Redirect(String),
+    /// It is done, and the answer is this many bytes.
+    LargeAnswer(usize),
+    /// It is done, and the answer ends in the middle.
+    TruncatedAnswer,
+    /// It is done, and the answer comes a byte a second.
+    SlowAnswer,
+}
+
+/// A stand-in's faults.
+#[derive(Debug, Clone, Default)]
+pub struct Faults(Arc<Mutex<Vec<Fault>>>);
+
+impl Faults {
+    pub fn add(&self, fault: Fault) {
+        self.0.lock().expect("no one panics holding it").push(fault);
+    }
+
+    /// A fault that the next request, whatever it is, meets.
+    pub fn once(&self, effect: Effect) {
+        self.times(1, effect);
+    }
+
+    /// A fault that so many requests meet.
+    pub fn times(&self, times: u32, effect: Effect) {
+        self.add(Fault {
+            method: String::new(),
+            path: String::new(),
+            times,
+            effect,
+        });
+    }
+
+    pub fn clear(&self) {
+        self.0.lock().expect("no one panics holding it").clear();
+    }
+
+    /// The effect that a request meets.
+    fn take(&self, method: &str, path: &str) -> Option<Effect> {
+        let mut faults = self.0.lock().expect("no one panics holding it");
+        let index = faults.iter().position(|fault| {
+            (fault.method.is_empty() || fault.method == method) && path.contains(&fault.path)
+        })?;
+        let fault = &mut faults[index];
+        fault.times = fault.times.saturating_sub(1);
+        let effect = fault.effect.clone();
+        if fault.times == 0 {
+            faults.remove(index);
+        }
+        Some(effect)
+    }
+
+    /// Answers a request by `answer`, with the fault it meets.
+    pub(crate) async fn answer(
+        &self,
+        method: &str,
+        path: &str,
+        answer: impl FnOnce() -> Response<Body>,
+    ) -> Response<Body> {
+        let Some(effect) = self.take(method, path) else {
+            return answer();
+        };
+        match effect {
+            Effect::Status {
+                status,
+                code,
+                retry_after,
+            } => {
+                let body = json!({"error": {"code": code, "message": "told to fail"}});
+                let status =
+                    StatusCode::from_u16(status).expect("a fault's status is one of HTTP's");
+                let mut response = super::json(status, &body);
+                if let Some(seconds) = retry_after {
+                    response
+                        .headers_mut()
+                        .insert(header::RETRY_AFTER, seconds.into());
+                }
+                response
+            }
+            Effect::Delay(milliseconds) => {
+                tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+                answer()
+            }
+            Effect::CloseBefore => close_connection(),
+            Effect::CloseAfter => {
+                answer();
+                close_connection()
+            }
+            Effect::HtmlPage => page(StatusCode::BAD_GATEWAY),
+            Effect::SignInPage => page(StatusCode::OK),
+            Effect::Redirect(to) => {
+                let mut response = page(StatusCode::FOUND);
+                let to = HeaderValue::from_str(&to).expect("a fault's address is one");
+                response.headers_mut().insert(header::LOCATION, to);
+                response
+            }
+            Effect::LargeAnswer(bytes) => {
+                answer();
+                let filler = "x".repeat(bytes);
+                super::json(StatusCode::OK, &json!({"filler": filler}))
+            }
+            Effect::TruncatedAnswer => {
+                let mut response = answer();
+                response.headers_mut().remove(header::CONTENT_LENGTH);
+                let (parts, _) = response.into_parts();
+                Response::from_parts(parts, Body::from("{\"activityid\": \"5d3f"))
+            }
+            Effect::SlowAnswer => {
+                let (parts, _) = answer().into_parts();
+                let bytes = stream::iter(0..600).then(|_| async {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    Ok::<_, std::convert::Infallible>(Bytes::from_static(b" "))
+                });
+                Response::from_parts(parts, Body::from_stream(bytes))
+            }
+        }
+    }
+}
+
+fn page(status: StatusCode) -> Response<Body> {
+    Response::builder()
+        .status(status)
+        .header(header::CONTENT_TYPE, "text/html")
+        .body(Body::from(
+            "<!DOCTYPE html><title>A page</title><p>Not what you came for.",
+        ))
+        .expect("status and header are valid")
+}

@@ -1,0 +1,27 @@
+//! Stand-ins for what is not ours: Entra ID, Dataverse and Secrets Manager.
+//!
+//! They refuse what the real ones refuse and can be told to fail. They are for this machine only:
+//! they hold made-up secrets and trust whoever reaches loopback.
+
+pub mod dataverse;
+pub mod entra;
+pub mod fault;
+pub mod secrets_manager;
+
+use axum::{
+    body::Body,
+    http::{Response, StatusCode, header},
+};
+use serde_json::Value as Json;
+
+/// A JSON answer.
+pub(crate) fn json(status: StatusCode, body: &Json) -> Response<Body> {
+    Response::builder()
+        .status(status)
+        .header(
+            header::CONTENT_TYPE,
+            "application/json; odata.metadata=minimal",
+        )
+        .body(Body::from(body.to_string()))
+        .expect("status and header are valid")
+}

@@ -1,0 +1,190 @@
+//! The whole system on loopback: DynamoDB, the stand-ins and the functions.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use aws_config::{BehaviorVersion, Region};
+use connect_dynamics::{
+    integration::{Integration, StepName},
+    store::Store,
+};
+use serde_json::Value as Json;
+
+use crate::{
+    http,
+    lambda::{Function, Lambda},
+    stand_in::{dataverse::Dataverse, entra::Entra, secrets_manager::SecretsManager},
+    table::{self, TABLE_NAME},
+};
+
+/// The reference's examples as a configuration, word for word.
+pub const REFERENCE: &str = include_str!("../reference-integration.json");
+/// The made-up client secret of a local run.
+pub const CLIENT_SECRET: &str = "made-up-client-secret-for-this-machine";
+
+/// How to start a system.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The configuration; the environment's and Entra ID's addresses in it are replaced by the
+    /// stand-ins'.
+    pub configuration: Json,
+    /// The folder of the functions' binaries.
+    pub binaries: PathBuf,
+    /// How many processes each function has.
+    pub processes: usize,
+    /// The port of the Invoke API; 0 for a free one.
+    pub port: u16,
+    /// DynamoDB at another address than the embedded one.
+    pub dynamodb: Option<SocketAddr>,
+    /// Environment variables for the functions, besides those they need.
+    pub environment: BTreeMap<String, String>,
+}
+
+impl Options {
+    /// The reference's configuration, with the binaries that stand beside this one.
+    ///
+    /// # Errors
+    /// When this process does not know its own path.
+    pub fn new() -> io::Result<Options> {
+        let own = std::env::current_exe()?;
+        let folder = own.parent().unwrap_or(Path::new("."));
+        // A test's binary is one folder below.
+        let folder = if folder.ends_with("deps") {
+            folder.parent().unwrap_or(folder)
+        } else {
+            folder
+        };
+        Ok(Options {
+            configuration: serde_json::from_str(REFERENCE).map_err(io::Error::other)?,
+            binaries: folder.to_owned(),
+            processes: 1,
+            port: 0,
+            dynamodb: None,
+            environment: BTreeMap::new(),
+        })
+    }
+}
+
+/// A running system.
+#[derive(Debug)]
+pub struct System {
+    pub entra: Entra,
+    pub dataverse: Dataverse,
+    pub secrets_manager: SecretsManager,
+    pub lambda: Lambda,
+    pub store: Arc<Store>,
+    pub integration: Integration,
+    pub addresses: Addresses,
+}
+
+/// Where the parts listen.
+#[derive(Debug, Clone)]
+pub struct Addresses {
+    pub invoke: SocketAddr,
+    pub dynamodb: SocketAddr,
+    pub dataverse: SocketAddr,
+    pub entra: SocketAddr,
+    pub secrets_manager: SocketAddr,
+}
+
+impl System {
+    /// Starts everything and saves the configuration.
+    ///
+    /// # Errors
+    /// When the configuration is not valid, a binary is missing or a port is taken.
+    pub async fn start(options: Options) -> io::Result<System> {
+        let mut configuration = options.configuration;
+        let connection = &mut configuration["connection"];
+        let setting = |name: &str| connection[name].as_str().unwrap_or_default().to_owned();
+        let entra = Entra::new(&setting("tenantId"), &setting("clientId"), CLIENT_SECRET);
+        let dataverse = Dataverse::new(entra.clone());
+        let secrets_manager = SecretsManager::default();
+        let secret = serde_json::json!({"clientSecret": CLIENT_SECRET, "expiresOn": "2030-01-31"});
+        secrets_manager.set(&setting("clientSecretId"), &secret.to_string());
+
+        let entra_address = http::serve(0, entra.router()).await?;
+        let dataverse_address = http::serve(0, dataverse.router()).await?;
+        let secrets_manager_address = http::serve(0, secrets_manager.router()).await?;
+        let dynamodb_address = match options.dynamodb {
+            Some(address) => address,
+            None => table::serve(0).await?,
+        };
+        let environment_uri = format!("http://{dataverse_address}");
+        dataverse.set_origin(&environment_uri);
+        connection["scope"] = format!("{environment_uri}/.default").into();
+        connection["environmentUri"] = environment_uri.into();
+        connection["authority"] = format!("http://{entra_address}").into();
+
+        let document = configuration.to_string();
+        let integration = Integration::load(&document).map_err(io::Error::other)?;
+        let store = Arc::new(store(dynamodb_address, TABLE_NAME).await);
+        let name = &integration.configuration.name;
+        store
+            .save_integration(name, &document)
+            .await
+            .map_err(io::Error::other)?;
+
+        let mut environment = BTreeMap::from([
+            ("TABLE_NAME".to_owned(), TABLE_NAME.to_owned()),
+            ("INTEGRATION".to_owned(), name.clone()),
+            (
+                "AWS_ENDPOINT_URL_DYNAMODB".to_owned(),
+                format!("http://{dynamodb_address}"),
+            ),
+            (
+                "AWS_ENDPOINT_URL_SECRETS_MANAGER".to_owned(),
+                format!("http://{secrets_manager_address}"),
+            ),
+        ]);
+        environment.extend(options.environment);
+        let functions = StepName::ALL
+            .into_iter()
+            .map(|step| Function {
+                name: step.to_string(),
+                binary: options.binaries.join(step.as_str()),
+                // A flow waits 8 seconds at the most; EventBridge has no such limit.
+                timeout: Duration::from_secs(if step == StepName::RecordingAvailable {
+                    30
+                } else {
+                    10
+                }),
+                processes: options.processes,
+                environment: environment.clone(),
+            })
+            .collect();
+        let lambda = Lambda::start(functions).await?;
+        let invoke = http::serve(options.port, lambda.router()).await?;
+        Ok(System {
+            entra,
+            dataverse,
+            secrets_manager,
+            lambda,
+            store,
+            integration,
+            addresses: Addresses {
+                invoke,
+                dynamodb: dynamodb_address,
+                dataverse: dataverse_address,
+                entra: entra_address,
+                secrets_manager: secrets_manager_address,
+            },
+        })
+    }
+}
+
+/// The library's own store, at a DynamoDB on loopback.
+pub async fn store(dynamodb: SocketAddr, table: &str) -> Store {
+    let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .region(Region::new("us-east-1"))
+        .endpoint_url(format!("http://{dynamodb}"))
+        .test_credentials()
+        .load()
+        .await;
+    Store::new(&config, table)
+}
