@@ -54,14 +54,18 @@ pub struct Invoked {
 #[derive(Debug, Clone)]
 pub struct Lambda {
     functions: Arc<HashMap<String, Arc<Running>>>,
+    logs: Logs,
 }
+
+/// What all functions have logged, in the order it came.
+type Logs = Arc<Mutex<Vec<String>>>;
 
 #[derive(Debug)]
 struct Running {
     function: Function,
     queue: mpsc::UnboundedSender<Call>,
     waiting: AsyncMutex<mpsc::UnboundedReceiver<Call>>,
-    logs: Mutex<Vec<String>>,
+    logs: Logs,
     processes: Mutex<Vec<Arc<Process>>>,
 }
 
@@ -95,6 +99,7 @@ impl Lambda {
     /// When a binary is missing or no port is free.
     pub async fn start(functions: Vec<Function>) -> io::Result<Lambda> {
         let mut running = HashMap::new();
+        let logs = Logs::default();
         for function in functions {
             if !function.binary.exists() {
                 let message = format!(
@@ -109,7 +114,7 @@ impl Lambda {
                 function,
                 queue,
                 waiting: AsyncMutex::new(waiting),
-                logs: Mutex::default(),
+                logs: logs.clone(),
                 processes: Mutex::default(),
             });
             for _ in 0..function.function.processes {
@@ -119,6 +124,7 @@ impl Lambda {
         }
         Ok(Lambda {
             functions: Arc::new(running),
+            logs,
         })
     }
 
@@ -152,16 +158,7 @@ impl Lambda {
 
     /// What the functions have logged, line by line.
     pub fn logs(&self) -> Vec<String> {
-        let functions = self.functions.values();
-        functions
-            .flat_map(|function| {
-                function
-                    .logs
-                    .lock()
-                    .expect("no one panics holding it")
-                    .clone()
-            })
-            .collect()
+        self.logs.lock().expect("no one panics holding it").clone()
     }
 
     /// Kills a process of a function that is at an invocation now; tells whether there was one.

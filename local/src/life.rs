@@ -46,6 +46,7 @@ pub async fn run(system: &System, folder: &Path) -> io::Result<Vec<String>> {
     let mut expected = Map::new();
     let mut record = None;
     let mut page = None;
+    let mut logged = 0;
     for (step, file, sender) in EVENTS {
         let path = folder.join(file);
         let text = std::fs::read_to_string(&path).map_err(|error| {
@@ -61,6 +62,9 @@ pub async fn run(system: &System, folder: &Path) -> io::Result<Vec<String>> {
         let started = Instant::now();
         let invoked = system.lambda.invoke(step.as_str(), &event).await;
         let elapsed = started.elapsed();
+        let logs = system.lambda.logs();
+        print_warnings(&logs[logged..]);
+        logged = logs.len();
         for exchange in system.dataverse.take_exchanges() {
             print_exchange(&exchange);
             if exchange.status < 300 && exchange.status > 0 {
@@ -179,8 +183,30 @@ fn print_fields<'a>(fields: impl Iterator<Item = (&'a String, &'a Json)>) {
     for (name, value) in fields {
         table.add_row([Cell::new(format!("    {name}")), Cell::new(text_of(value))]);
     }
-    if !table.is_empty() {
-        println!("{table}");
+    for line in table
+        .to_string()
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+    {
+        println!("{}", line.trim_end());
+    }
+}
+
+/// The functions' warnings and errors since the last call: a field left out, a step that failed.
+fn print_warnings(lines: &[String]) {
+    for line in lines {
+        let Ok(entry) = serde_json::from_str::<Json>(line) else {
+            println!("  {} {line}", "log:".yellow());
+            continue;
+        };
+        let said = |name: &str| entry[name].as_str().map(|text| format!(" {text}"));
+        if matches!(entry["level"].as_str(), Some("WARN" | "ERROR")) {
+            let words: String = ["message", "field", "reason", "error"]
+                .into_iter()
+                .filter_map(said)
+                .collect();
+            println!("  {}{words}", "warning:".yellow());
+        }
     }
 }
 

@@ -4,7 +4,10 @@ use std::{io, net::SocketAddr};
 
 use dynoxide::Database;
 use serde_json::{Value as Json, json};
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 /// The table's name in a local run.
 pub const TABLE_NAME: &str = "connect-dynamics";
@@ -43,4 +46,29 @@ pub async fn serve(port: u16) -> io::Result<SocketAddr> {
     let address = listener.local_addr()?;
     tokio::spawn(dynoxide::server::serve_on(listener, database));
     Ok(address)
+}
+
+/// Makes the table in a DynamoDB that is not the embedded one.
+///
+/// # Errors
+/// When it does not answer, or refuses.
+pub async fn create(address: SocketAddr) -> io::Result<()> {
+    let body = definition().to_string();
+    let mut stream = tokio::net::TcpStream::connect(address).await?;
+    // One request, by hand: the library's store has no business creating tables.
+    let request = format!(
+        "POST / HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/x-amz-json-1.0\r\n\
+         X-Amz-Target: DynamoDB_20120810.CreateTable\r\nConnection: close\r\n\
+         Authorization: AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/dynamodb/aws4_request, \
+         SignedHeaders=host, Signature=none\r\nX-Amz-Date: 20260101T000000Z\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    match answer.starts_with("HTTP/1.1 200") {
+        true => Ok(()),
+        false => Err(io::Error::other(answer)),
+    }
 }

@@ -397,7 +397,7 @@ mod tests {
             (
                 "{ \"appid\": \"{{appid}}\", \"pagetype\":\n\"entityrecord\", \"etn\": \"phonecall\", \"id\":\n\"{{STEP2-Response.activityid}}\"}",
                 Convention::Page,
-                "phonecalls?appid=a0000000-0000-0000-0000-000000000001&etn=phonecall&id=5d3f6a1e-9c7b-4e52-8f0a-2b1c4d6e8f90&pagetype=entityrecord",
+                "phonecalls?appid=a0000000-0000-0000-0000-000000000001&pagetype=entityrecord&etn=phonecall&id=5d3f6a1e-9c7b-4e52-8f0a-2b1c4d6e8f90",
             ),
             (
                 "?pagetype=search&q={{mail}}",

@@ -312,10 +312,10 @@ mod tests {
             fields,
             [
                 "gone",
+                "seconds",
                 "list[0]",
-                "ownerid@odata.bind",
                 "regardingobjectid_contact@odata.bind",
-                "seconds"
+                "ownerid@odata.bind"
             ]
         );
         assert!(

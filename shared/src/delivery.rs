@@ -191,7 +191,7 @@ impl Worker {
                 }
                 let mut reply = Reply::new(Status::Failed).message(error.to_string());
                 if let (Some(history), Some(loaded)) = (history, loaded) {
-                    add_record(&mut reply, history, &loaded.integration);
+                    add_record(&mut reply, step, history, &loaded.integration);
                 }
                 reply
             }
@@ -655,7 +655,7 @@ fn reply(key: &StepKey, history: &History, integration: &Integration) -> Reply {
             tracing::warn!(contact_id = %history.contact_id, step = %key.step, fields = left_out.join(", "), "the reply would be larger than a flow takes; it goes without these");
         }
     }
-    add_record(&mut reply, history, integration);
+    add_record(&mut reply, key.step, history, integration);
     reply
 }
 
@@ -675,7 +675,7 @@ fn waiting_for(key: &StepKey, history: &History, integration: &Integration) -> S
 }
 
 /// Adds what the agent's side needs: the record and the page to open.
-fn add_record(reply: &mut Reply, history: &History, integration: &Integration) {
+fn add_record(reply: &mut Reply, step: StepName, history: &History, integration: &Integration) {
     let connection = &integration.configuration.connection;
     let start = integration
         .step(StepName::ContactStart)
@@ -686,7 +686,10 @@ fn add_record(reply: &mut Reply, history: &History, integration: &Integration) {
     let screen_pop = integration
         .step(StepName::ContactAnswered)
         .and_then(|step| step.screen_pop.as_ref());
-    if let Some((address, target)) = screen_pop {
+    // The page is opened while an agent is there to see it.
+    if let Some((address, target)) =
+        screen_pop.filter(|_| matches!(step, StepName::ContactStart | StepName::ContactAnswered))
+    {
         let scope = Arc::new(history.scope(integration, None, true));
         let root = format!(
             "{}/main.aspx",

@@ -258,7 +258,7 @@ impl Templates {
                 .map(|printed| to_json(&printed.0))
                 // `{{ missing | upper }}` is empty because of what is missing.
                 .filter(|value| missing.is_empty() || *value != "")
-                .filter(|value| !(value.is_null() && !missing.is_empty()))
+                .filter(|value| !value.is_null() || missing.is_empty())
         } else {
             Some(Json::from(captured.into_output()))
         };
@@ -314,6 +314,22 @@ fn format_value(
     state: &mut State,
     value: &Value,
 ) -> Result<(), Error> {
+    let nameless = value
+        .downcast_object_ref::<Node>()
+        .filter(|node| node.is_endpoint() && node.endpoint_address().is_none());
+    if let Some(endpoint) = nameless {
+        // An anonymous caller's endpoint has a type and no address: there is nothing to print.
+        let mut misses = endpoint
+            .misses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        misses.pending.insert(endpoint.label());
+    }
+    let value = if nameless.is_some() {
+        &Value::UNDEFINED
+    } else {
+        value
+    };
     let absent = value.is_undefined() || value.as_str() == Some("");
     if matches!(state.auto_escape(), AutoEscape::Custom(_)) {
         if absent || value.is_none() {
@@ -424,12 +440,14 @@ impl Node {
 
     /// An endpoint (`CustomerEndpoint`, `SystemEndpoint`) prints as its address.
     fn endpoint_address(&self) -> Option<String> {
-        match self.path.as_slice() {
-            [Key::Name(name)] if name.ends_with("Endpoint") => {
-                self.with_json(|json| Some(json?.get("Address")?.as_str()?.to_owned()))
-            }
-            _ => None,
+        if !self.is_endpoint() {
+            return None;
         }
+        self.with_json(|json| Some(json?.get("Address")?.as_str()?.to_owned()))
+    }
+
+    fn is_endpoint(&self) -> bool {
+        matches!(self.path.as_slice(), [Key::Name(name)] if name.ends_with("Endpoint"))
     }
 
     fn to_json(&self) -> Json {
@@ -759,18 +777,20 @@ fn bare_name(source: &str, at: usize) -> Option<usize> {
         if !digit.is_ascii_digit() || !rest[5..].starts_with("-Response.") {
             return None;
         }
-        let mut length = "STEP2-Response".len();
+        let response = "STEP2-Response".len();
+        let mut length = response;
         while let Some(field) = rest[length..].strip_prefix('.') {
             match word_length(field) {
                 0 => break,
                 word => length += 1 + word,
             }
         }
+        if length == response {
+            return None;
+        }
         length
     };
-    let ends = !rest[length..].starts_with(part_of_word);
-    (ends && length > "STEP2-Response".len() || rest[..length] == *"objectUrl" && ends)
-        .then_some(length)
+    (!rest[length..].starts_with(part_of_word)).then_some(length)
 }
 
 /// The length of an identifier at the start of the text.
@@ -968,7 +988,7 @@ mod tests {
         scope_of(
             json!({
                 "Channel": "VOICE", "CustomerEndpoint": {"Address": "+15550100", "Type": "TELEPHONE_NUMBER"},
-                "Queue": {"Name": "Support"},
+                "Queue": {"Name": "Support"}, "TransferredToEndpoint": {"Address": null, "Type": "TELEPHONE_NUMBER"},
                 "InitiationTimestamp": "2026-02-04T21:14:16Z", "DisconnectTimestamp": "2026-02-04T21:16:17Z",
                 "Attributes": {"seconds": "61", "Account-Number": "7", "first name": "Ada", "a": "5", "b": "3", "bad": "x"}
             }),
@@ -1108,6 +1128,21 @@ mod tests {
                 "{{ STEP4-Response.activityid }}",
                 None,
                 vec!["STEP4-Response"],
+            ),
+            (
+                "{{ TransferredToEndpoint }}",
+                None,
+                vec!["TransferredToEndpoint"],
+            ),
+            (
+                "to {{ TransferredToEndpoint }}",
+                Some("to "),
+                vec!["TransferredToEndpoint"],
+            ),
+            (
+                "{{ TransferredToEndpoint.Type }}",
+                Some("TELEPHONE_NUMBER"),
+                vec![],
             ),
             ("[{{ Nothing }}]", Some("[]"), vec!["Nothing"]),
             ("{{ Nothing | default('x') }}", Some("x"), vec![]),

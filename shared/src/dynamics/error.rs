@@ -203,7 +203,7 @@ fn advice(request: &Request, status: u16, code: &str, message: &str) -> String {
             privilege(message).map_or_else(|| "a privilege".to_owned(), |privilege| format!("the privilege {privilege}"))
         ),
         "0x80040225" | "0x80040219" => "the application user is disabled; enable it in the Power Platform admin center".into(),
-        "0x80048d19" | "0x80060888" | "0x80060889" if message.contains("property") => format!(
+        "0x80048d19" | "0x80060888" | "0x80060889" if is_unknown_property(message) => format!(
             "{} is no column of `{entity_set}`; use the logical names of columns, and the navigation property's name with @odata.bind",
             known_field(request, message).map_or_else(|| "a field of the request".to_owned(), |field| format!("`{field}`"))
         ),
@@ -228,6 +228,16 @@ fn advice(request: &Request, status: u16, code: &str, message: &str) -> String {
             _ => "the request is not valid; the step's record in the table holds Dynamics' own words".into(),
         },
     }
+}
+
+fn is_unknown_property(message: &str) -> bool {
+    [
+        "Invalid property",
+        "undeclared property",
+        "Could not find a property",
+    ]
+    .iter()
+    .any(|words| message.contains(words))
 }
 
 /// `prvCreateActivity` in "Principal user (...) is missing prvCreateActivity privilege".

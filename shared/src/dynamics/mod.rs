@@ -304,7 +304,12 @@ fn read_answer(request: &Request, answer: Answer) -> Result<Response, DynamicsEr
             }
         },
     };
-    let in_body = body.get(&request.primary_key).and_then(Json::as_str);
+    // A query answers with a list; the first record found is the one that templates name.
+    let first = body.get("value").and_then(|records| records.get(0));
+    let in_body = body
+        .get(&request.primary_key)
+        .or_else(|| first?.get(&request.primary_key))
+        .and_then(Json::as_str);
     let in_header = headers
         .get("OData-EntityId")
         .and_then(|id| id.to_str().ok())

@@ -152,14 +152,9 @@ impl Tokens {
                     code: format!("status {status}"),
                     advice: "the answer holds no token; check connection.authority".into(),
                 })?;
-            let lifetime = Duration::from_secs(granted.expires_in);
-            let usable = lifetime
-                .checked_sub(MARGIN)
-                .filter(|usable| !usable.is_zero())
-                .unwrap_or(lifetime / 2);
             return Ok(Token {
                 value: granted.access_token.into(),
-                usable_until: asked_at + usable,
+                usable_until: asked_at + usable(Duration::from_secs(granted.expires_in)),
             });
         }
         if status == 429 || status >= 500 {
@@ -173,6 +168,15 @@ impl Tokens {
             error_codes: Vec::new(),
         });
         Err(token_refusal(status, &refused))
+    }
+}
+
+/// How long of its life a token is used.
+fn usable(lifetime: Duration) -> Duration {
+    match lifetime.checked_sub(MARGIN) {
+        Some(usable) if usable > MARGIN => usable,
+        // A token that lives no longer than twice the margin would be fetched all the time.
+        _ => lifetime / 2,
     }
 }
 
@@ -207,5 +211,28 @@ fn token_refusal(status: u16, refused: &Refused) -> DynamicsError {
             None => refused.error.clone(),
         },
         advice: advice.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_used_until_five_minutes_before_its_end() {
+        for (lifetime, expected) in [
+            (3599, 3299),
+            (86_400, 86_100),
+            (601, 301),
+            (600, 300),
+            (60, 30),
+            (0, 0),
+        ] {
+            assert_eq!(
+                usable(Duration::from_secs(lifetime)),
+                Duration::from_secs(expected),
+                "{lifetime}"
+            );
+        }
     }
 }

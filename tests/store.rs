@@ -1,0 +1,129 @@
+//! The store against a real table: the embedded DynamoDB and, where `tests/run` has started it,
+//! Amazon's own DynamoDB Local.
+
+use std::net::SocketAddr;
+
+use connect_dynamics::{
+    history::{History, StepKey},
+    integration::StepName,
+    store::{Store, StoreError, Stored},
+};
+use jiff::Timestamp;
+use local::{system, table};
+use serde_json::{Map, Value as Json};
+use uuid::Uuid;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_770_000_000 + second).unwrap()
+}
+
+fn history(contact: Uuid) -> History {
+    let mut history = History::new(contact, "default", at(0));
+    history.intend(&StepKey::of(StepName::ContactStart), at(0));
+    history
+}
+
+async fn a_history_is_read_back_as_it_was_written(store: &Store) {
+    let contact = Uuid::new_v4();
+    assert_eq!(store.load(contact).await.unwrap(), None);
+    let mut stored = Stored::new(history(contact));
+    store.save(&mut stored, 30).await.unwrap();
+    assert_eq!(store.load(contact).await.unwrap().as_ref(), Some(&stored));
+    stored.history.delivered(
+        &StepKey::of(StepName::ContactStart),
+        Some(contact),
+        Some(Map::new()),
+        at(1),
+    );
+    store.save(&mut stored, 30).await.unwrap();
+    assert_eq!(store.load(contact).await.unwrap(), Some(stored));
+}
+
+async fn a_late_writer_never_overwrites_a_newer_state(store: &Store) {
+    let contact = Uuid::new_v4();
+    let mut first = Stored::new(history(contact));
+    let mut second = Stored::new(history(contact));
+    store.save(&mut first, 30).await.unwrap();
+    assert_eq!(store.save(&mut second, 30).await, Err(StoreError::Conflict));
+
+    let mut late = store.load(contact).await.unwrap().unwrap();
+    first.history.delivered(
+        &StepKey::of(StepName::ContactStart),
+        Some(contact),
+        None,
+        at(1),
+    );
+    store.save(&mut first, 30).await.unwrap();
+    late.history
+        .failed(&StepKey::of(StepName::ContactStart), "late".into(), at(2));
+    assert_eq!(store.save(&mut late, 30).await, Err(StoreError::Conflict));
+    assert_eq!(store.load(contact).await.unwrap(), Some(first));
+}
+
+async fn an_item_larger_than_dynamodb_holds_is_told(store: &Store) {
+    let contact = Uuid::new_v4();
+    let mut stored = Stored::new(history(contact));
+    let response = Map::from_iter([("filler".to_owned(), Json::from("x".repeat(410_000)))]);
+    stored.history.delivered(
+        &StepKey::of(StepName::ContactStart),
+        None,
+        Some(response),
+        at(1),
+    );
+    assert_eq!(store.save(&mut stored, 30).await, Err(StoreError::TooLarge));
+    let response = Map::from_iter([("filler".to_owned(), Json::from("x".repeat(390_000)))]);
+    stored
+        .history
+        .steps
+        .get_mut(&StepKey::of(StepName::ContactStart))
+        .unwrap()
+        .response = Some(response);
+    store.save(&mut stored, 30).await.unwrap();
+    assert_eq!(store.load(contact).await.unwrap(), Some(stored));
+}
+
+async fn configurations_are_kept_by_name(store: &Store) {
+    assert_eq!(store.integration("example").await.unwrap(), None);
+    store.save_integration("example", "{}").await.unwrap();
+    store
+        .save_integration("example", "{\"a\": 1}")
+        .await
+        .unwrap();
+    assert_eq!(
+        store.integration("example").await.unwrap().as_deref(),
+        Some("{\"a\": 1}")
+    );
+}
+
+async fn a_missing_table_is_named(address: SocketAddr) {
+    let store = system::store(address, "nowhere").await;
+    let error = store.load(Uuid::new_v4()).await.unwrap_err();
+    assert_eq!(error, StoreError::NoTable("nowhere".into()));
+}
+
+async fn all(address: SocketAddr, table: &str) {
+    let store = system::store(address, table).await;
+    a_history_is_read_back_as_it_was_written(&store).await;
+    a_late_writer_never_overwrites_a_newer_state(&store).await;
+    an_item_larger_than_dynamodb_holds_is_told(&store).await;
+    configurations_are_kept_by_name(&store).await;
+    a_missing_table_is_named(address).await;
+}
+
+#[tokio::test]
+async fn the_embedded_dynamodb() {
+    let address = table::serve(0).await.unwrap();
+    all(address, table::TABLE_NAME).await;
+}
+
+/// `tests/run` starts DynamoDB Local and makes the table.
+#[tokio::test]
+#[ignore = "needs Amazon's DynamoDB Local, which tests/run starts"]
+async fn amazons_dynamodb_local() {
+    let address = std::env::var("DYNAMODB_LOCAL").expect("DYNAMODB_LOCAL holds its address");
+    let address = address.parse().expect("an address with a port");
+    table::create(address)
+        .await
+        .expect("DynamoDB Local makes the table");
+    all(address, table::TABLE_NAME).await;
+}
