@@ -233,6 +233,10 @@ fn render_node(
         },
         Node::Bind(address) => match address.render("", templates, scope) {
             Ok(address) => Some(address.into()),
+            Err(AddressError::Template(error)) => {
+                gap(error.message);
+                None
+            }
             Err(error) => {
                 gap(error.to_string());
                 None

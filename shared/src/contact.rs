@@ -197,6 +197,8 @@ impl Contact {
         }
         record.insert("ContactId".into(), id.to_string().into());
         drop_absent(&mut record);
+        // An anonymous caller's endpoint has a type and no address: nobody is there to name.
+        record.retain(|name, value| !name.ends_with("Endpoint") || value.get("Address").is_some());
         user.retain(|_, value| !value.is_null());
         Contact {
             id,
@@ -338,10 +340,17 @@ mod tests {
     #[test]
     fn an_anonymous_callers_empty_endpoint_is_absent() {
         let call = flow(
-            json!({"ContactId": ID, "CustomerEndpoint": {"Address": null, "Type": null}}),
+            json!({
+                "ContactId": ID, "CustomerEndpoint": {"Address": null, "Type": "TELEPHONE_NUMBER"},
+                "SystemEndpoint": {"Address": "+15555550199", "Type": "TELEPHONE_NUMBER"}
+            }),
             Value::Null,
         );
         assert_eq!(call.get("CustomerEndpoint"), None);
+        assert_eq!(
+            call.get("SystemEndpoint").unwrap()["Address"],
+            "+15555550199"
+        );
     }
 
     #[test]

@@ -82,6 +82,7 @@ impl fmt::Display for StepName {
 pub struct Configuration {
     /// The integration's name: letters, digits, `-` and `_`. Functions find it by this name.
     pub name: String,
+    /// Step 1: the Dynamics environment and how to reach it.
     pub connection: Connection,
     /// What each step does. A step that is left out is skipped.
     pub steps: Steps,

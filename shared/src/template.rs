@@ -314,22 +314,6 @@ fn format_value(
     state: &mut State,
     value: &Value,
 ) -> Result<(), Error> {
-    let nameless = value
-        .downcast_object_ref::<Node>()
-        .filter(|node| node.is_endpoint() && node.endpoint_address().is_none());
-    if let Some(endpoint) = nameless {
-        // An anonymous caller's endpoint has a type and no address: there is nothing to print.
-        let mut misses = endpoint
-            .misses
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        misses.pending.insert(endpoint.label());
-    }
-    let value = if nameless.is_some() {
-        &Value::UNDEFINED
-    } else {
-        value
-    };
     let absent = value.is_undefined() || value.as_str() == Some("");
     if matches!(state.auto_escape(), AutoEscape::Custom(_)) {
         if absent || value.is_none() {
@@ -440,14 +424,12 @@ impl Node {
 
     /// An endpoint (`CustomerEndpoint`, `SystemEndpoint`) prints as its address.
     fn endpoint_address(&self) -> Option<String> {
-        if !self.is_endpoint() {
-            return None;
+        match self.path.as_slice() {
+            [Key::Name(name)] if name.ends_with("Endpoint") => {
+                self.with_json(|json| Some(json?.get("Address")?.as_str()?.to_owned()))
+            }
+            _ => None,
         }
-        self.with_json(|json| Some(json?.get("Address")?.as_str()?.to_owned()))
-    }
-
-    fn is_endpoint(&self) -> bool {
-        matches!(self.path.as_slice(), [Key::Name(name)] if name.ends_with("Endpoint"))
     }
 
     fn to_json(&self) -> Json {
@@ -1141,8 +1123,8 @@ mod tests {
             ),
             (
                 "{{ TransferredToEndpoint.Type }}",
-                Some("TELEPHONE_NUMBER"),
-                vec![],
+                None,
+                vec!["TransferredToEndpoint"],
             ),
             ("[{{ Nothing }}]", Some("[]"), vec!["Nothing"]),
             ("{{ Nothing | default('x') }}", Some("x"), vec![]),

@@ -1,0 +1,597 @@
+//! The stand-in for Dataverse refuses what the real one refuses. Each test names the page it follows.
+
+use axum::{
+    body::{Body, to_bytes},
+    http::{HeaderMap, Request, StatusCode},
+};
+use local::stand_in::{dataverse::Dataverse, entra::Entra};
+use serde_json::{Value as Json, json};
+use tower::ServiceExt;
+use uuid::Uuid;
+
+const ORIGIN: &str = "http://dataverse.example.com";
+const ID: &str = "5d3f6a1e-9c7b-4e52-8f0a-2b1c4d6e8f90";
+
+struct Environment {
+    entra: Entra,
+    dataverse: Dataverse,
+    token: String,
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Json,
+}
+
+impl Answer {
+    /// Status, error code and message.
+    fn refusal(&self) -> (u16, &str, &str) {
+        let text = |name: &str| self.body["error"][name].as_str().unwrap_or_default();
+        (self.status.as_u16(), text("code"), text("message"))
+    }
+}
+
+async fn environment() -> Environment {
+    let entra = Entra::new("tenant", "client", "made-up");
+    let dataverse = Dataverse::new(entra.clone());
+    dataverse.set_origin(ORIGIN);
+    let form = format!(
+        "grant_type=client_credentials&client_id=client&client_secret=made-up&scope={ORIGIN}/.default"
+    );
+    let token = token(&entra, "tenant", &form).await.body["access_token"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    Environment {
+        entra,
+        dataverse,
+        token,
+    }
+}
+
+async fn token(entra: &Entra, tenant: &str, form: &str) -> Answer {
+    let request = Request::post(format!("/{tenant}/oauth2/v2.0/token"))
+        .body(Body::from(form.to_owned()))
+        .unwrap();
+    answer(entra.router(), request).await
+}
+
+async fn answer(router: axum::Router, request: Request<Body>) -> Answer {
+    let response = router.oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap();
+    Answer {
+        status: parts.status,
+        headers: parts.headers,
+        body: serde_json::from_slice(&body).unwrap_or(Json::Null),
+    }
+}
+
+impl Environment {
+    async fn send(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: Json,
+    ) -> Answer {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("/api/data/v9.2/{target}"))
+            .header("Authorization", format!("Bearer {}", self.token));
+        if !body.is_null() {
+            request = request.header("Content-Type", "application/json");
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let body = if body.is_null() {
+            Body::empty()
+        } else {
+            Body::from(body.to_string())
+        };
+        answer(self.dataverse.router(), request.body(body).unwrap()).await
+    }
+
+    async fn get(&self, target: &str) -> Answer {
+        self.send("GET", target, &[], Json::Null).await
+    }
+
+    async fn post(&self, target: &str, body: Json) -> Answer {
+        self.send("POST", target, &[], body).await
+    }
+
+    async fn patch(&self, target: &str, headers: &[(&str, &str)], body: Json) -> Answer {
+        self.send("PATCH", target, headers, body).await
+    }
+}
+
+// https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow#error-response-1
+// https://learn.microsoft.com/entra/identity-platform/reference-error-codes
+#[tokio::test]
+async fn entra_refuses_a_wrong_tenant_application_secret_grant_and_scope() {
+    let environment = environment().await;
+    let good = format!(
+        "grant_type=client_credentials&client_id=client&client_secret=made-up&scope={ORIGIN}/.default"
+    );
+    for (tenant, form, status, code) in [
+        ("elsewhere", good.clone(), 400, 90_002),
+        (
+            "tenant",
+            good.replace("client_credentials", "password"),
+            400,
+            70_003,
+        ),
+        (
+            "tenant",
+            good.replace("client_id=client", "client_id=other"),
+            400,
+            700_016,
+        ),
+        ("tenant", good.replace("made-up", "wrong"), 401, 7_000_215),
+        ("tenant", good.replace("/.default", ""), 400, 1_002_012),
+    ] {
+        let refused = token(&environment.entra, tenant, &form).await;
+        assert_eq!(refused.status, status, "{form}");
+        assert_eq!(refused.body["error_codes"], json!([code]), "{form}");
+        let described = refused.body["error_description"].as_str().unwrap();
+        assert!(
+            described.starts_with(&format!("AADSTS{code}: ")),
+            "{described}"
+        );
+    }
+    environment.entra.set_secret_has_expired(true);
+    assert_eq!(
+        token(&environment.entra, "tenant", &good).await.body["error_codes"],
+        json!([7_000_222])
+    );
+}
+
+// https://learn.microsoft.com/power-apps/developer/data-platform/webapi/compose-http-requests-handle-errors#identify-status-codes
+#[tokio::test]
+async fn a_missing_unknown_expired_or_foreign_token_is_401() {
+    let mut environment = environment().await;
+    let good = environment.token.clone();
+    for token in ["", "made-up"] {
+        environment.token = token.into();
+        assert_eq!(environment.get("phonecalls").await.status, 401, "{token}");
+    }
+    let form = "grant_type=client_credentials&client_id=client&client_secret=made-up&scope=https://other.example.com/.default";
+    environment.token = token(&environment.entra, "tenant", form).await.body["access_token"]
+        .as_str()
+        .unwrap()
+        .into();
+    assert_eq!(
+        environment.get("phonecalls").await.status,
+        401,
+        "a token for another environment"
+    );
+    environment.token = good;
+    assert_eq!(environment.get("phonecalls").await.status, 200);
+    environment.entra.revoke_tokens();
+    assert_eq!(
+        environment.get("phonecalls").await.status,
+        401,
+        "a token that has ended"
+    );
+}
+
+// https://learn.microsoft.com/power-apps/developer/data-platform/webapi/create-entity-web-api
+#[tokio::test]
+async fn a_create_answers_204_or_201_with_the_records_uri() {
+    let environment = environment().await;
+    let created = environment
+        .post("phonecalls", json!({"activityid": ID, "subject": "x"}))
+        .await;
+    assert_eq!(
+        (created.status, &created.body),
+        (StatusCode::NO_CONTENT, &Json::Null)
+    );
+    assert_eq!(
+        created.headers["OData-EntityId"],
+        format!("{ORIGIN}/api/data/v9.2/phonecalls({ID})")
+    );
+    assert!(!created.headers.contains_key("Preference-Applied"));
+
+    let prefer = [("Prefer", "return=representation")];
+    let created = environment
+        .send("POST", "phonecalls", &prefer, json!({"subject": "y"}))
+        .await;
+    assert_eq!(created.status, 201);
+    assert_eq!(
+        created.headers["Preference-Applied"],
+        "return=representation"
+    );
+    assert_eq!(created.body["subject"], "y");
+    assert_eq!(created.body["statecode"], 0);
+    assert!(
+        created.body["@odata.etag"]
+            .as_str()
+            .unwrap()
+            .starts_with("W/\"")
+    );
+    let id = created.body["activityid"].as_str().unwrap();
+    assert!(
+        created.headers["OData-EntityId"]
+            .to_str()
+            .unwrap()
+            .ends_with(&format!("phonecalls({id})"))
+    );
+}
+
+// https://learn.microsoft.com/power-apps/developer/data-platform/reference/web-service-error-codes (0x80040237)
+#[tokio::test]
+async fn a_key_that_exists_is_refused_also_that_of_another_activity() {
+    let environment = environment().await;
+    environment
+        .post("phonecalls", json!({"activityid": ID}))
+        .await;
+    for set in ["phonecalls", "tasks"] {
+        let refused = environment.post(set, json!({"activityid": ID})).await;
+        assert_eq!(
+            refused.refusal(),
+            (
+                412,
+                "0x80040237",
+                "A record with matching key values already exists."
+            ),
+            "{set}"
+        );
+    }
+    let other = environment.post("contacts", json!({"contactid": ID})).await;
+    assert_eq!(other.status, 204, "a contact is no activity");
+}
+
+// https://learn.microsoft.com/power-apps/developer/data-platform/webapi/perform-conditional-operations-using-web-api
+#[tokio::test]
+async fn conditions_of_an_update_are_kept() {
+    let environment = environment().await;
+    let record = format!("phonecalls({ID})");
+    let refused = environment
+        .patch(&record, &[("If-Match", "*")], json!({"subject": "x"}))
+        .await;
+    assert_eq!(
+        (refused.status, refused.refusal().1),
+        (StatusCode::NOT_FOUND, "0x80040217")
+    );
+    assert!(
+        environment.dataverse.records("phonecalls").is_empty(),
+        "prevent create in upsert"
+    );
+
+    let upserted = environment
+        .patch(
+            &record,
+            &[("Prefer", "return=representation")],
+            json!({"subject": "x"}),
+        )
+        .await;
+    assert_eq!(
+        (upserted.status, upserted.body["subject"].as_str()),
+        (StatusCode::CREATED, Some("x"))
+    );
+    let etag = upserted.body["@odata.etag"].as_str().unwrap();
+    let refused = environment
+        .patch(&record, &[("If-None-Match", "*")], json!({"subject": "y"}))
+        .await;
+    assert_eq!(
+        (refused.status, refused.refusal().1),
+        (StatusCode::PRECONDITION_FAILED, "0x80040237"),
+        "prevent update in upsert"
+    );
+    let updated = environment
+        .patch(
+            &record,
+            &[("If-Match", etag), ("Prefer", "return=representation")],
+            json!({"subject": "z"}),
+        )
+        .await;
+    assert_eq!(
+        (updated.status, updated.body["subject"].as_str()),
+        (StatusCode::OK, Some("z"))
+    );
+    let refused = environment
+        .patch(&record, &[("If-Match", etag)], json!({"subject": "late"}))
+        .await;
+    assert_eq!(
+        (refused.status, refused.refusal().1),
+        (StatusCode::PRECONDITION_FAILED, "0x80060882"),
+        "optimistic concurrency"
+    );
+    let updated = environment
+        .patch(&record, &[("If-Match", "*")], json!({"category": "c"}))
+        .await;
+    assert_eq!(updated.status, 204);
+    let held = environment
+        .dataverse
+        .record("phonecalls", Uuid::try_parse(ID).unwrap())
+        .unwrap();
+    assert_eq!(
+        (held["subject"].as_str(), held["category"].as_str()),
+        (Some("z"), Some("c"))
+    );
+}
+
+// Columns, types and lengths: https://learn.microsoft.com/power-apps/developer/data-platform/reference/entities/phonecall
+#[tokio::test]
+async fn unknown_columns_wrong_types_and_long_texts_are_refused() {
+    let environment = environment().await;
+    for (body, code, message) in [
+        (
+            json!({"nope": 1}),
+            "0x80048d19",
+            "Invalid property 'nope' was found in entity 'Microsoft.Dynamics.CRM.phonecall'.",
+        ),
+        (
+            json!({"Subject": "x"}),
+            "0x80048d19",
+            "Invalid property 'Subject'",
+        ),
+        (
+            json!({"subject": 5}),
+            "0x80048d19",
+            "expected type 'Edm.String'",
+        ),
+        (
+            json!({"actualdurationminutes": "5"}),
+            "0x80048d19",
+            "expected type 'Edm.Int32'",
+        ),
+        (
+            json!({"actualdurationminutes": 1.5}),
+            "0x80048d19",
+            "expected type 'Edm.Int32'",
+        ),
+        (
+            json!({"directioncode": "true"}),
+            "0x80048d19",
+            "expected type 'Edm.Boolean'",
+        ),
+        (
+            json!({"actualstart": "yesterday"}),
+            "0x80048d19",
+            "expected type 'Edm.DateTimeOffset'",
+        ),
+        (
+            json!({"activityid": "x"}),
+            "0x80048d19",
+            "expected type 'Edm.Guid'",
+        ),
+        (
+            json!({"createdon": "2026-02-04T00:00:00Z"}),
+            "0x80048d19",
+            "read-only",
+        ),
+        (
+            json!({"subject": "x".repeat(201)}),
+            "0x80044331",
+            "maximum allowed length of '200'",
+        ),
+        (
+            json!({"description": "x".repeat(2001)}),
+            "0x80044331",
+            "maximum allowed length of '2000'",
+        ),
+        (
+            json!({"statecode": 9}),
+            "0x80044327",
+            "outside the valid range",
+        ),
+        (
+            json!({"nobody@odata.bind": format!("/contacts({ID})")}),
+            "0x80048d19",
+            "undeclared property 'nobody'",
+        ),
+        (
+            json!({"regardingobjectid_contact_phonecall@odata.bind": format!("/accounts({ID})")}),
+            "0x80048d19",
+            "no reference to a record of contacts",
+        ),
+    ] {
+        let refused = environment.post("phonecalls", body.clone()).await;
+        let (status, refused_code, refused_message) = refused.refusal();
+        assert_eq!((status, refused_code), (400, code), "{body}");
+        assert!(
+            refused_message.contains(message),
+            "{body}: {refused_message}"
+        );
+    }
+    let missing = environment
+        .post(
+            "phonecalls",
+            json!({"regardingobjectid_contact_phonecall@odata.bind": format!("/contacts({ID})")}),
+        )
+        .await;
+    assert_eq!(
+        (missing.status, missing.refusal().1),
+        (StatusCode::NOT_FOUND, "0x80040217"),
+        "a lookup to nobody"
+    );
+    assert!(environment.dataverse.records("phonecalls").is_empty());
+    let fits = json!({"subject": "x".repeat(200), "description": "ü".repeat(2000), "actualstart": "2026-02-04T21:14:16.789+01:00", "leftvoicemail": false, "category": null});
+    assert_eq!(environment.post("phonecalls", fits).await.status, 204);
+    assert_eq!(
+        environment.dataverse.records("phonecalls")[0]["actualstart"],
+        "2026-02-04T20:14:16Z"
+    );
+}
+
+// https://learn.microsoft.com/power-apps/developer/data-platform/webapi/associate-disassociate-entities-using-web-api
+// https://learn.microsoft.com/power-apps/developer/data-platform/use-alternate-key-reference-record
+#[tokio::test]
+async fn lookups_and_alternate_keys_find_their_records() {
+    let environment = environment().await;
+    let ada = environment.dataverse.insert(
+        "contacts",
+        json!({"emailaddress1": "o'hara@example.com", "lastname": "O'Hara"}),
+    );
+    for bind in [
+        format!("/contacts({ada})"),
+        "contacts(emailaddress1='o%27%27hara%40example.com')".into(),
+    ] {
+        let id = Uuid::new_v4();
+        let created = environment
+            .post(
+                "phonecalls",
+                json!({"activityid": id, "regardingobjectid_contact_phonecall@odata.bind": bind}),
+            )
+            .await;
+        assert_eq!(created.status, 204, "{bind}");
+        assert_eq!(
+            environment.dataverse.record("phonecalls", id).unwrap()["_regardingobjectid_value"],
+            ada.to_string()
+        );
+    }
+    let read = environment
+        .get("contacts(emailaddress1='o%27%27hara%40example.com')?$select=lastname")
+        .await;
+    assert_eq!(
+        (read.status, read.body["lastname"].as_str()),
+        (StatusCode::OK, Some("O'Hara"))
+    );
+    assert!(read.body.get("emailaddress1").is_none(), "not selected");
+    for (target, status, code) in [
+        ("contacts(emailaddress1='nobody')", 404, "0x80060891"),
+        ("contacts(lastname='x')", 400, "0x80060888"),
+        ("contacts()", 400, "0x80060888"),
+        ("contacts(1", 400, "0x80060888"),
+        ("contacts(emailaddress1='a'b')", 400, "0x80060888"),
+        ("contacts(emailaddress1=a)", 400, "0x80060888"),
+        ("phonecals", 404, "0x8006088a"),
+        (&format!("contacts({})", Uuid::nil()), 404, "0x80040217"),
+    ] {
+        let refused = environment.get(target).await;
+        assert_eq!(
+            (refused.refusal().0, refused.refusal().1),
+            (status, code),
+            "{target}"
+        );
+    }
+    let taken = environment
+        .post("contacts", json!({"emailaddress1": "O'HARA@example.com"}))
+        .await;
+    assert_eq!((taken.refusal().0, taken.refusal().1), (412, "0x80060892"));
+}
+
+// https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/overview
+#[tokio::test]
+async fn queries_select_filter_order_and_stop_as_documented() {
+    let environment = environment().await;
+    for (subject, minutes) in [("b", 2), ("a", 1), ("c", 3)] {
+        environment
+            .post(
+                "phonecalls",
+                json!({"subject": subject, "actualdurationminutes": minutes}),
+            )
+            .await;
+    }
+    let found = environment.get("phonecalls?$select=subject&$filter=actualdurationminutes%20ge%202&$orderby=subject%20desc&$top=1").await;
+    assert_eq!(found.status, 200);
+    let records = found.body["value"].as_array().unwrap();
+    assert_eq!(
+        (records.len(), records[0]["subject"].as_str()),
+        (1, Some("c"))
+    );
+    assert!(
+        records[0]["activityid"].is_string(),
+        "the primary key is always there"
+    );
+    for (query, message) in [
+        (
+            "$select=nope",
+            "Could not find a property named 'nope' on type 'Microsoft.Dynamics.CRM.phonecall'.",
+        ),
+        (
+            "$filter=nope%20eq%201",
+            "Could not find a property named 'nope'",
+        ),
+        ("$filter=subject%20eq", "literal is expected"),
+        ("$orderby=nope", "Could not find a property named 'nope'"),
+        ("$top=x", "Invalid value 'x' for $top"),
+        ("$search=x", "The query parameter $search is not supported."),
+        ("subject=x", "The query parameter subject is not supported."),
+        ("$top=1&$top=2", "more than once"),
+    ] {
+        let refused = environment.get(&format!("phonecalls?{query}")).await;
+        assert_eq!(
+            (refused.refusal().0, refused.refusal().1),
+            (400, "0x80060888"),
+            "{query}"
+        );
+        assert!(
+            refused.refusal().2.contains(message),
+            "{query}: {}",
+            refused.refusal().2
+        );
+    }
+    assert_eq!(
+        environment.get("phonecalls?$expand=x").await.status,
+        501,
+        "what is not modelled says so"
+    );
+}
+
+// https://learn.microsoft.com/power-platform/admin/manage-application-users
+// https://learn.microsoft.com/power-apps/developer/data-platform/security-access-coding
+#[tokio::test]
+async fn an_application_without_a_user_or_a_privilege_is_403() {
+    let environment = environment().await;
+    environment
+        .dataverse
+        .set_missing_privilege(Some("prvCreateActivity"));
+    let refused = environment.post("phonecalls", json!({})).await;
+    assert_eq!(
+        (refused.refusal().0, refused.refusal().1),
+        (403, "0x80040220")
+    );
+    assert!(
+        refused
+            .refusal()
+            .2
+            .contains("is missing prvCreateActivity privilege")
+    );
+    assert_eq!(environment.get("phonecalls").await.status, 200);
+    environment.dataverse.set_application_user(false);
+    let refused = environment.get("phonecalls").await;
+    assert_eq!(
+        refused.refusal(),
+        (
+            403,
+            "0x80072560",
+            "The user is not a member of the organization."
+        )
+    );
+}
+
+// https://learn.microsoft.com/power-apps/developer/data-platform/webapi/compose-http-requests-handle-errors
+#[tokio::test]
+async fn methods_versions_and_content_types_are_checked() {
+    let environment = environment().await;
+    assert_eq!(
+        environment.patch("phonecalls", &[], json!({})).await.status,
+        405
+    );
+    assert_eq!(
+        environment
+            .send("DELETE", &format!("phonecalls({ID})"), &[], Json::Null)
+            .await
+            .status,
+        405
+    );
+    assert_eq!(
+        environment
+            .send("POST", "phonecalls", &[], Json::Null)
+            .await
+            .status,
+        415
+    );
+    assert_eq!(environment.post("phonecalls", json!([])).await.status, 400);
+    assert_eq!(
+        environment
+            .send("GET", "phonecalls", &[("OData-Version", "5.0")], Json::Null)
+            .await
+            .status,
+        400
+    );
+}
