@@ -93,7 +93,8 @@ async fn run(arguments: Arguments) -> io::Result<ExitCode> {
 /// Builds the functions' binaries into the folder this binary stands in.
 fn build() -> io::Result<()> {
     let mut cargo = std::process::Command::new(option_env!("CARGO").unwrap_or("cargo"));
-    cargo.args(["build", "--quiet"]);
+    // With this package, so that dependencies are built with the features they have already.
+    cargo.args(["build", "--quiet", "--package", "local"]);
     for step in integration::StepName::ALL {
         cargo.args(["--package", step.as_str()]);
     }
@@ -170,7 +171,7 @@ async fn serve(system: &System, events: &Path) -> io::Result<ExitCode> {
         addresses.invoke
     );
     println!(
-        "    --cli-binary-format raw-in-base64-out --function-name contact-start --payload file://{} /dev/stdout",
+        "    --function-name contact-start --payload fileb://{} /dev/stdout",
         events.join("contact-start.json").display()
     );
     println!("\nWhat Dynamics holds, what it was sent, and how to make it fail:");

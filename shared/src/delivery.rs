@@ -200,7 +200,7 @@ impl Worker {
             %contact_id,
             %step,
             outcome = reply.get("status"),
-            total_ms = started.elapsed().as_millis(),
+            total_ms = milliseconds(started),
             "the event is answered"
         );
         Ok(reply)
@@ -551,7 +551,7 @@ impl Delivery<'_> {
                 }
             }
         };
-        let dynamics_ms = started.elapsed().as_millis();
+        let dynamics_ms = milliseconds(started);
         let (step, reason) = (key.step, outcome.safe_reason());
         match &outcome {
             Outcome::Delivered(response) => {
@@ -702,6 +702,10 @@ fn add_record(reply: &mut Reply, step: StepName, history: &History, integration:
             }
         }
     }
+}
+
+fn milliseconds(since: Instant) -> u64 {
+    since.elapsed().as_millis().try_into().unwrap_or(u64::MAX)
 }
 
 fn is_pending(history: &History, key: &StepKey) -> bool {

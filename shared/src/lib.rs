@@ -1,3 +1,20 @@
+//! Amazon Connect contacts into Microsoft Dynamics 365.
+//!
+//! An event of AWS goes one way through these modules, each of which knows only those before it:
+//!
+//! | stage | module |
+//! |---|---|
+//! | AWS event | [`event`] |
+//! | contact | [`contact`], [`recording`] |
+//! | step of the integration | [`integration`], compiled from [`pasted`] JSON into [`template`]s, [`address`]es and [`body`]s that see a [`scope`] |
+//! | rendered request | [`request`] |
+//! | Dynamics and its response | [`dynamics`], with the client secret from [`secret`] |
+//! | stored | [`history`], kept in the table by [`store`] |
+//! | reply | [`reply`] |
+//!
+//! [`delivery`] takes an event along that way, with [`integrations`] at hand; [`function`] is what the
+//! Lambda functions' `main` calls.
+
 pub mod address;
 pub mod body;
 pub mod contact;
