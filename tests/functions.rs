@@ -396,9 +396,13 @@ async fn an_outage_leaves_the_step_pending_and_the_flow_answered() {
     }
     assert!(system.dataverse.records("phonecalls").is_empty());
     system.dataverse.faults.clear();
-    // Whoever comes next for the contact delivers what is due.
+    // Whoever comes next for the contact delivers what is due, and so does redelivery.
+    assert_eq!(
+        invoke(&system, "contact-end", &event("contact-end")).await["status"],
+        "pending"
+    );
     eventually("the record is complete", async || {
-        invoke(&system, "contact-end", &event("contact-end")).await;
+        system.redeliver().await.expect("redelivery runs");
         system
             .dataverse
             .record("phonecalls", CONTACT)

@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand};
 use connect_dynamics::integration::{self, Integration};
 use local::{
     life,
-    system::{Options, System},
+    system::{FUNCTIONS, Options, REDELIVERY, System},
 };
 use owo_colors::OwoColorize;
 
@@ -95,8 +95,8 @@ fn build() -> io::Result<()> {
     let mut cargo = std::process::Command::new(option_env!("CARGO").unwrap_or("cargo"));
     // With this package, so that dependencies are built with the features they have already.
     cargo.args(["build", "--quiet", "--package", "local"]);
-    for step in integration::StepName::ALL {
-        cargo.args(["--package", step.as_str()]);
+    for (function, _) in FUNCTIONS {
+        cargo.args(["--package", function]);
     }
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
@@ -165,6 +165,10 @@ async fn serve(system: &System, events: &Path) -> io::Result<ExitCode> {
         );
         println!("  curl -d @{} {url}", events.join(file).display());
     }
+    println!(
+        "  curl -d '{{}}' http://{}/2015-03-31/functions/{REDELIVERY}/invocations",
+        addresses.invoke
+    );
     println!("\nor with the AWS command line:");
     println!(
         "  aws lambda invoke --endpoint-url http://{} --no-sign-request --region us-east-1 \\",

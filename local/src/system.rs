@@ -10,10 +10,7 @@ use std::{
 };
 
 use aws_config::{BehaviorVersion, Region};
-use connect_dynamics::{
-    integration::{Integration, StepName},
-    store::Store,
-};
+use connect_dynamics::{integration::Integration, redelivery::Report, store::Store};
 use serde_json::Value as Json;
 
 use crate::{
@@ -27,6 +24,19 @@ use crate::{
 pub const REFERENCE: &str = include_str!("../reference-integration.json");
 /// The made-up client secret of a local run.
 pub const CLIENT_SECRET: &str = "made-up-client-secret-for-this-machine";
+
+/// The function that delivers what was left behind.
+pub const REDELIVERY: &str = "redelivery";
+
+/// The functions and their timeouts in seconds: a flow waits 8 at the most, AWS's other services do
+/// not mind.
+pub const FUNCTIONS: [(&str, u64); 5] = [
+    ("contact-start", 10),
+    ("contact-answered", 10),
+    ("contact-end", 10),
+    ("recording-available", 30),
+    (REDELIVERY, 50),
+];
 
 /// How to start a system.
 #[derive(Debug, Clone)]
@@ -143,18 +153,18 @@ impl System {
             ),
         ]);
         environment.extend(options.environment);
-        let functions = StepName::ALL
+        let functions = FUNCTIONS
             .into_iter()
-            .map(|step| Function {
-                name: step.to_string(),
-                binary: options.binaries.join(step.as_str()),
-                // A flow waits 8 seconds at the most; EventBridge has no such limit.
-                timeout: Duration::from_secs(if step == StepName::RecordingAvailable {
-                    30
+            .map(|(name, seconds)| Function {
+                name: name.to_owned(),
+                binary: options.binaries.join(name),
+                timeout: Duration::from_secs(seconds),
+                // As in AWS: one at a time.
+                processes: if name == REDELIVERY {
+                    1
                 } else {
-                    10
-                }),
-                processes: options.processes,
+                    options.processes
+                },
                 environment: environment.clone(),
             })
             .collect();
@@ -175,6 +185,25 @@ impl System {
                 secrets_manager: secrets_manager_address,
             },
         })
+    }
+}
+
+impl System {
+    /// Invokes `redelivery`, as its schedule does.
+    ///
+    /// # Errors
+    /// What the function says when it fails.
+    pub async fn redeliver(&self) -> Result<Report, String> {
+        let event = serde_json::json!({"source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": {}});
+        let invoked = self
+            .lambda
+            .invoke(REDELIVERY, &event)
+            .await
+            .ok_or("there is no such function")?;
+        match invoked.is_error {
+            true => Err(invoked.payload.to_string()),
+            false => serde_json::from_value(invoked.payload).map_err(|error| error.to_string()),
+        }
     }
 }
 

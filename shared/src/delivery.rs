@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use crate::{
     contact::Contact,
+    crash,
     dynamics::Response,
     event::{Event, EventError},
     history::{History, Next, State, StepKey, backoff},
@@ -44,8 +45,8 @@ const MAX_RESPONSE_BYTES: usize = 100 * 1024;
 /// Delivers the steps of contacts.
 #[derive(Debug)]
 pub struct Worker {
-    store: Arc<Store>,
-    integrations: Arc<Integrations>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) integrations: Arc<Integrations>,
     /// The integration of an event that names none.
     default_integration: String,
 }
@@ -138,6 +139,7 @@ impl Worker {
     pub async fn handle(&self, invocation: Invocation) -> Result<Reply, DeliveryError> {
         let started = Instant::now();
         let step = invocation.step;
+        let payload = invocation.payload.to_string();
         let task = match Task::read(step, invocation.payload) {
             Ok(task) => task,
             Err(Refusal::Malformed(reason)) => {
@@ -150,6 +152,7 @@ impl Worker {
             }
         };
         let contact_id = task.contact.id;
+        let request_id = &invocation.request_id;
         let end = |budget: Duration| match task.is_flow {
             true => invocation.deadline.min(started + budget),
             false => invocation.deadline,
@@ -161,13 +164,7 @@ impl Worker {
             deadline.send_replace(end(Duration::from_millis(budget.into())));
             lock(&progress).loaded = Some(loaded.clone());
         };
-        let run = self.run(
-            &task,
-            &invocation.request_id,
-            &deadline,
-            &progress,
-            on_loaded,
-        );
+        let run = self.run(&task, request_id, &deadline, &progress, on_loaded);
         tokio::pin!(run);
         let result = loop {
             let ends_at = *deadline_changes.borrow_and_update();
@@ -185,10 +182,13 @@ impl Worker {
             }
             (result, history, loaded) => {
                 let error = result.err().unwrap_or(DeliveryError::Timeout);
-                tracing::error!(%contact_id, %step, outcome = "failed", %error, "the event was not stored");
                 if !task.is_flow {
+                    tracing::error!(%contact_id, %step, outcome = "failed", %error, "the event was not stored; AWS sends it again");
                     return Err(error);
                 }
+                // Nobody sends a flow's event again. This is the one place where attributes reach the
+                // log: without them the contact would be lost.
+                tracing::error!(%contact_id, %step, %request_id, outcome = "failed", %error, event = payload, "the event was not stored; invoke the function with this event to replay it");
                 let mut reply = Reply::new(Status::Failed).message(error.to_string());
                 if let (Some(history), Some(loaded)) = (history, loaded) {
                     add_record(&mut reply, step, history, &loaded.integration);
@@ -253,7 +253,9 @@ impl Worker {
         let warm_up = tokio::spawn(async move { dynamics.warm_up(warm_up_deadline).await.ok() });
 
         let remember = |history: &mut History| task.remember(history, &loaded.integration);
+        crash::point("before-the-intent-is-stored");
         let mut stored = delivery.change(stored, &remember).await?;
+        crash::point("after-the-intent-is-stored");
         let note = |stored: &Stored| {
             let mut progress = lock(progress);
             progress.history = Some(stored.history.clone());
@@ -399,12 +401,12 @@ impl Task {
 }
 
 /// The delivery of one contact's steps by one invocation.
-struct Delivery<'a> {
-    store: &'a Store,
-    loaded: &'a Loaded,
-    holder: &'a str,
-    contact_id: Uuid,
-    deadline: Instant,
+pub(crate) struct Delivery<'a> {
+    pub store: &'a Store,
+    pub loaded: &'a Loaded,
+    pub holder: &'a str,
+    pub contact_id: Uuid,
+    pub deadline: Instant,
 }
 
 impl Delivery<'_> {
@@ -421,16 +423,19 @@ impl Delivery<'_> {
 
     /// Changes the history and stores it, on top of whatever others have stored meanwhile. The lease
     /// is taken, kept while there is something to deliver, and given back when there is not.
-    async fn change(
+    pub(crate) async fn change(
         &self,
         mut stored: Stored,
         change: &dyn Fn(&mut History),
     ) -> Result<Stored, StoreError> {
         let retention_days = self.integration().configuration.retention_days;
+        let mut is_shrunk = false;
         loop {
             let before = stored.history.clone();
             change(&mut stored.history);
+            self.plan(&mut stored.history);
             self.take_lease(&mut stored.history);
+            self.plan(&mut stored.history);
             if stored.history == before {
                 return Ok(stored);
             }
@@ -443,9 +448,31 @@ impl Delivery<'_> {
                         .await?
                         .unwrap_or_else(|| Stored::new(before));
                 }
+                Err(StoreError::TooLarge) if !is_shrunk => {
+                    tracing::warn!(contact_id = %self.contact_id, "the contact's history is too large for an item; responses are reduced to what templates use");
+                    is_shrunk = true;
+                    self.shrink(&mut stored.history);
+                }
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Keeps of each response what templates use.
+    fn shrink(&self, history: &mut History) {
+        for (key, step) in &mut history.steps {
+            if let Some(response) = &mut step.response {
+                match self.integration().response_fields(key.step) {
+                    Some(fields) => response.retain(|field, _| fields.contains(field)),
+                    None => response.clear(),
+                }
+            }
+        }
+    }
+
+    fn plan(&self, history: &mut History) {
+        let without_start = &self.integration().configuration.without_start;
+        history.plan(|step| self.needs(step), without_start, Timestamp::now());
     }
 
     fn take_lease(&self, history: &mut History) {
@@ -465,7 +492,11 @@ impl Delivery<'_> {
 
     /// Delivers what is pending, as long as the lease is ours, there is something to deliver, and
     /// there is time.
-    async fn deliver(&self, mut stored: Stored, note: &dyn Fn(&Stored)) -> Result<(), StoreError> {
+    pub(crate) async fn deliver(
+        &self,
+        mut stored: Stored,
+        note: &dyn Fn(&Stored),
+    ) -> Result<(), StoreError> {
         note(&stored);
         loop {
             let history = &stored.history;
@@ -477,6 +508,7 @@ impl Delivery<'_> {
                 return Ok(());
             }
             let outcome = self.deliver_step(history, &key).await;
+            crash::point("after-the-answer");
             let apply = |history: &mut History| {
                 outcome.apply(history, &key, Timestamp::now());
             };
@@ -502,7 +534,16 @@ impl Delivery<'_> {
         let contact_id = self.contact_id;
         let integration = self.integration();
         let name = &integration.configuration.name;
-        let attempts = history.steps.get(key).map_or(0, |step| step.attempts);
+        let (attempts, waited) = history
+            .steps
+            .get(key)
+            .map_or((0, SignedDuration::ZERO), |step| {
+                (
+                    step.attempts,
+                    Timestamp::now().duration_since(step.intended_at),
+                )
+            });
+        let give_up_after = integration.configuration.give_up_after_hours;
         let outcome = 'outcome: {
             let Some(request) = integration
                 .step(key.step)
@@ -541,6 +582,8 @@ impl Delivery<'_> {
                     }
                     if error.is_permanent() {
                         Outcome::Failed(reason)
+                    } else if waited >= SignedDuration::from_hours(give_up_after.into()) {
+                        Outcome::Failed(format!("given up after {give_up_after} hours: {reason}"))
                     } else {
                         let delay = backoff(attempts).mul_f64(0.5 + fastrand::f64());
                         let asked = error

@@ -8,18 +8,23 @@
 //! | `INTEGRATION` | the integration of events that name none; `default` unless given |
 //! | `LOG_LEVEL` | `error`, `warn`, `info` (default), `debug`, or a filter of `tracing-subscriber` |
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
 use serde_json::Value as Json;
 use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
 
 use crate::{
+    crash,
     delivery::{Invocation, Worker},
     integration::StepName,
     integrations::Integrations,
+    redelivery::{Order, Report},
     reply::Reply,
     secret::Secrets,
     store::Store,
@@ -35,7 +40,43 @@ const WARM_UP: Duration = Duration::from_secs(4);
 /// # Errors
 /// When an environment variable is missing, or the runtime API cannot be spoken to.
 pub async fn run(step: StepName) -> Result<(), Error> {
+    let worker = set_up().await?;
+    let invoke = |event: LambdaEvent<Json>| async {
+        let (payload, context) = event.into_parts();
+        let deadline = deadline(&context);
+        let request_id = context.request_id;
+        let invocation = Invocation {
+            step,
+            payload,
+            request_id,
+            deadline,
+        };
+        Ok::<Reply, Error>(worker.handle(invocation).await?)
+    };
+    lambda_runtime::run(service_fn(invoke)).await
+}
+
+/// Runs the function `redelivery` until Lambda stops it.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_redelivery() -> Result<(), Error> {
+    let worker = set_up().await?;
+    let invoke = |event: LambdaEvent<Json>| async {
+        let (payload, context) = event.into_parts();
+        let order = Order::parse(&payload)?;
+        Ok::<Report, Error>(
+            worker
+                .redeliver(&order, &context.request_id, deadline(&context))
+                .await?,
+        )
+    };
+    lambda_runtime::run(service_fn(invoke)).await
+}
+
+async fn set_up() -> Result<Worker, Error> {
     start_log();
+    crash::set_up();
     let table = std::env::var("TABLE_NAME").map_err(
         |_| "the environment variable TABLE_NAME is missing; it names the DynamoDB table",
     )?;
@@ -46,27 +87,25 @@ pub async fn run(step: StepName) -> Result<(), Error> {
     let integrations = Arc::new(Integrations::new(store.clone(), secrets));
     let worker = Worker::new(store, integrations, &integration);
     worker.warm_up(Instant::now() + WARM_UP).await;
-    lambda_runtime::run(service_fn(|event: LambdaEvent<Json>| {
-        invoke(&worker, step, event)
-    }))
-    .await
+    Ok(worker)
 }
 
-async fn invoke(worker: &Worker, step: StepName, event: LambdaEvent<Json>) -> Result<Reply, Error> {
-    let (payload, context) = event.into_parts();
+/// When the work of an invocation is to be over.
+fn deadline(context: &Context) -> Instant {
     let left = context
         .deadline()
-        .duration_since(std::time::SystemTime::now())
+        .duration_since(SystemTime::now())
         .unwrap_or_default();
-    let reply = worker
-        .handle(Invocation {
-            step,
-            payload,
-            request_id: context.request_id,
-            deadline: Instant::now() + left.saturating_sub(MARGIN),
-        })
-        .await?;
-    Ok(reply)
+    // An invocation never begins with so little time, nor with more than Lambda's 15 minutes: the
+    // clock is off. Then a flow's longest wait is all that can be counted on.
+    let left = match left {
+        left if (MARGIN * 2..=Duration::from_secs(900)).contains(&left) => left,
+        _ => {
+            tracing::warn!("this machine's clock and Lambda's disagree");
+            Duration::from_secs(8)
+        }
+    };
+    Instant::now() + left - MARGIN
 }
 
 /// The AWS clients' configuration: waits short enough that a hanging service leaves time to reply.

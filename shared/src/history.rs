@@ -11,6 +11,10 @@
 //!          (due later)+--+  +-----------------------> failed ---- intended again ----> pending
 //!
 //!   (none) ---------> skipped: the step is not configured
+//!
+//!                     pending ------------------------> skipped: the step it needs never happened
+//!                        ^                                  |
+//!                        +----------------------------------+ and then it happens after all
 //! ```
 //!
 //! - A step is *pending* from before Dynamics is called until its answer is stored. Whatever dies in
@@ -34,7 +38,7 @@ use uuid::Uuid;
 
 use crate::{
     contact::Attributes,
-    integration::{Integration, StepName},
+    integration::{Integration, StepName, WithoutStart, WithoutStartAction},
     recording::{ObjectKind, RecordedObject},
     request::record_id,
     scope::Scope,
@@ -59,6 +63,9 @@ pub struct History {
     pub steps: BTreeMap<StepKey, StepHistory>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<Lease>,
+    /// When somebody is to look at the contact again; none when nothing is pending.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wake_at: Option<Timestamp>,
 }
 
 /// A step of one contact: `recording-available` is done once for each object.
@@ -103,6 +110,9 @@ pub enum State {
     Skipped,
     Failed,
 }
+
+/// Why a step is skipped that needed another.
+const ORPHANED: &str = "it needs the response of a step that never ran for this contact";
 
 /// A worker's right to deliver this contact's steps, until it ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -191,6 +201,7 @@ impl History {
             objects: BTreeMap::new(),
             steps: BTreeMap::new(),
             lease: None,
+            wake_at: None,
         }
     }
 
@@ -373,20 +384,86 @@ impl History {
             .is_some_and(|lease| lease.holder == holder)
     }
 
-    /// When the contact is to be looked at again: none when nothing is pending. While a worker holds
-    /// the lease, not before the lease ends.
-    pub fn due_at(&self) -> Option<Timestamp> {
+    /// Settles what waits in vain, and sets when the contact is to be looked at again. While a worker
+    /// holds the lease, that is not before the lease ends.
+    ///
+    /// A step that needs one that has not happened waits for it, as events come in any order. When
+    /// its time is over it is skipped, or `contact-start` is done first with what is known; should
+    /// the event come after all, the step is done after all.
+    pub fn plan(
+        &mut self,
+        needs: impl Fn(StepName) -> BTreeSet<StepName>,
+        without_start: &WithoutStart,
+        now: Timestamp,
+    ) {
+        let patience = SignedDuration::from_mins(without_start.after_minutes.into());
+        let absent = |history: &History, key: &StepKey| {
+            needs(key.step)
+                .into_iter()
+                .find(|needed| !history.steps.contains_key(&StepKey::of(*needed)))
+        };
+        let mut wake_at = None;
+        for key in self.steps.keys().cloned().collect::<Vec<_>>() {
+            let step = &self.steps[&key];
+            match (step.state, absent(self, &key)) {
+                (State::Skipped, None) if step.reason.as_deref() == Some(ORPHANED) => {
+                    self.intend(&key, now);
+                }
+                (State::Pending, Some(needed)) => {
+                    let until = step.intended_at + patience;
+                    if now < until {
+                        wake_at = Some(wake_at.map_or(until, |at: Timestamp| at.min(until)));
+                    } else if needed == StepName::ContactStart
+                        && without_start.action == WithoutStartAction::Start
+                    {
+                        self.intend(&StepKey::of(needed), now);
+                    } else {
+                        self.change(&key, State::Skipped, Some(ORPHANED.to_owned()), now);
+                    }
+                }
+                _ => {}
+            }
+        }
+        let next = match self.next(&needs, now) {
+            Next::Deliver(key) => Some(self.steps[&key].due_at.unwrap_or(now)),
+            Next::At(due) => Some(due),
+            Next::Waiting => wake_at,
+            Next::Nothing => None,
+        };
+        self.wake_at = match (next, &self.lease) {
+            (Some(next), Some(lease)) => Some(next.max(lease.until)),
+            (next, _) => next,
+        };
+    }
+
+    /// Makes every failed step pending again; tells whether there was one.
+    pub fn retry_failed(&mut self, now: Timestamp) -> bool {
+        let failed: Vec<StepKey> = self
+            .steps
+            .iter()
+            .filter(|(_, step)| step.state == State::Failed)
+            .map(|(key, _)| key.clone())
+            .collect();
+        failed.iter().for_each(|key| self.intend(key, now));
+        !failed.is_empty()
+    }
+
+    /// When a step failed last; none when none has.
+    pub fn failed_at(&self) -> Option<Timestamp> {
+        let failed = self
+            .steps
+            .values()
+            .filter(|step| step.state == State::Failed);
+        failed.map(|step| step.updated_at).max()
+    }
+
+    /// When the oldest pending step was intended.
+    pub fn oldest_pending(&self) -> Option<Timestamp> {
         let pending = self
             .steps
             .values()
             .filter(|step| step.state == State::Pending);
-        let due = pending
-            .map(|step| step.due_at.unwrap_or(step.updated_at))
-            .min()?;
-        Some(match &self.lease {
-            Some(lease) => due.max(lease.until),
-            None => due,
-        })
+        pending.map(|step| step.intended_at).min()
     }
 
     /// The last change: what the item's lifetime is counted from.
@@ -531,7 +608,8 @@ mod tests {
         history.failed(&start, "late".into(), at(3));
         history.postponed(&start, "late".into(), at(9), at(3));
         assert_eq!(history, before);
-        assert_eq!(history.due_at(), None);
+        history.plan(needs, &WithoutStart::default(), at(4));
+        assert_eq!(history.wake_at, None);
     }
 
     #[test]
@@ -553,6 +631,40 @@ mod tests {
         assert_eq!(history.next(needs, at(61)), Next::Deliver(end.clone()));
         history.delivered(&end, Some(ID), None, at(62));
         assert_eq!(history.next(needs, at(62)), Next::Nothing);
+    }
+
+    #[test]
+    fn a_step_without_its_start_waits_and_is_then_skipped_or_started() {
+        let (start, end) = (key(StepName::ContactStart), key(StepName::ContactEnd));
+        for action in [WithoutStartAction::Skip, WithoutStartAction::Start] {
+            let policy = WithoutStart {
+                action,
+                after_minutes: 1,
+            };
+            let mut history = History::new(ID, "default", at(0));
+            history.intend(&end, at(0));
+            history.plan(needs, &policy, at(1));
+            assert_eq!(
+                (history.wake_at, history.next(needs, at(1))),
+                (Some(at(60)), Next::Waiting)
+            );
+            history.plan(needs, &policy, at(60));
+            if action == WithoutStartAction::Start {
+                assert_eq!(history.next(needs, at(60)), Next::Deliver(start.clone()));
+                continue;
+            }
+            assert_eq!(
+                (history.wake_at, history.steps[&end].state),
+                (None, State::Skipped)
+            );
+            // It comes after all.
+            history.intend(&start, at(999));
+            history.plan(needs, &policy, at(999));
+            assert_eq!(history.next(needs, at(999)), Next::Deliver(start.clone()));
+            history.delivered(&start, Some(ID), None, at(1000));
+            history.plan(needs, &policy, at(1000));
+            assert_eq!(history.next(needs, at(1000)), Next::Deliver(end.clone()));
+        }
     }
 
     #[test]
@@ -605,10 +717,11 @@ mod tests {
         history.intend(&key(StepName::ContactStart), at(0));
         assert!(history.take_lease("a", at(10), at(0)));
         assert!(!history.take_lease("b", at(20), at(9)));
+        history.plan(needs, &WithoutStart::default(), at(9));
         assert_eq!(
-            history.due_at(),
+            history.wake_at,
             Some(at(10)),
-            "nobody else needs to look before the lease ends"
+            "nobody need look before the lease ends"
         );
         assert!(
             history.take_lease("b", at(20), at(10)),
@@ -617,7 +730,8 @@ mod tests {
         history.release_lease("a");
         assert!(history.is_held_by("b"));
         history.release_lease("b");
-        assert_eq!(history.due_at(), Some(at(0)));
+        history.plan(needs, &WithoutStart::default(), at(10));
+        assert_eq!(history.wake_at, Some(at(0)));
     }
 
     #[test]

@@ -92,6 +92,45 @@ pub struct Configuration {
     /// Within what time a flow is answered, in milliseconds, whatever hangs.
     #[serde(default = "default_flow_budget")]
     pub flow_budget_milliseconds: u32,
+    /// How long delivery of a step is tried before it has failed, in hours.
+    #[serde(default = "default_give_up_after")]
+    pub give_up_after_hours: u32,
+    /// What becomes of a step that needs `contact-start` for a contact that never had it.
+    #[serde(default)]
+    pub without_start: WithoutStart,
+}
+
+/// What becomes of a step that needs another that never happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct WithoutStart {
+    /// What to do when the time is over.
+    pub action: WithoutStartAction,
+    /// How long the step waits, in minutes: events come in any order.
+    pub after_minutes: u32,
+}
+
+/// See [`WithoutStart`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum WithoutStartAction {
+    /// The step is skipped.
+    Skip,
+    /// `contact-start` is done first, with what is known of the contact.
+    Start,
+}
+
+impl Default for WithoutStart {
+    fn default() -> WithoutStart {
+        WithoutStart {
+            action: WithoutStartAction::Skip,
+            after_minutes: 15,
+        }
+    }
+}
+
+fn default_give_up_after() -> u32 {
+    72
 }
 
 fn default_retention_days() -> u32 {
@@ -558,6 +597,8 @@ impl Compiler {
             connection,
             retention_days,
             flow_budget_milliseconds,
+            give_up_after_hours,
+            without_start,
             ..
         } = configuration;
         if !is_name(name) || name.len() > 64 {
@@ -603,6 +644,17 @@ impl Compiler {
         }
         if !(1..=3650).contains(retention_days) {
             self.problem("retentionDays: it must be from 1 to 3650");
+        }
+        if !(1..=720).contains(give_up_after_hours) {
+            self.problem("giveUpAfterHours: it must be from 1 to 720");
+        }
+        if give_up_after_hours / 24 >= *retention_days {
+            self.problem(
+                "retentionDays: a contact must be remembered longer than giveUpAfterHours",
+            );
+        }
+        if without_start.after_minutes > 1440 {
+            self.problem("withoutStart.afterMinutes: it must be 1440, a day, at the most");
         }
         if !(500..=8000).contains(flow_budget_milliseconds) {
             self.problem("flowBudgetMilliseconds: it must be from 500 to 8000; Amazon Connect waits 8 seconds at most");
@@ -901,6 +953,15 @@ mod tests {
                 "connection.scope: ",
             ),
             (json!({"/name": "a b"}), "name: it must be"),
+            (json!({"/giveUpAfterHours": 0}), "giveUpAfterHours: "),
+            (
+                json!({"/retentionDays": 3}),
+                "retentionDays: a contact must be remembered longer",
+            ),
+            (
+                json!({"/withoutStart": {"action": "guess"}}),
+                "withoutStart.action: unknown variant `guess`",
+            ),
             (
                 json!({"/flowBudgetMilliseconds": 9000}),
                 "flowBudgetMilliseconds: ",

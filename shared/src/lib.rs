@@ -12,12 +12,13 @@
 //! | stored | [`history`], kept in the table by [`store`] |
 //! | reply | [`reply`] |
 //!
-//! [`delivery`] takes an event along that way, with [`integrations`] at hand; [`function`] is what the
-//! Lambda functions' `main` calls.
+//! [`delivery`] takes an event along that way, with [`integrations`] at hand, and [`redelivery`] takes
+//! along what was left behind; [`function`] is what the Lambda functions' `main` calls.
 
 pub mod address;
 pub mod body;
 pub mod contact;
+mod crash;
 pub mod delivery;
 pub mod dynamics;
 pub mod event;
@@ -27,6 +28,7 @@ pub mod integration;
 pub mod integrations;
 pub mod pasted;
 pub mod recording;
+pub mod redelivery;
 pub mod reply;
 pub mod request;
 pub mod scope;

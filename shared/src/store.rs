@@ -10,7 +10,7 @@
 //! | `version` | N | counts the writes of the item |
 //! | `history` | S | a contact's [`History`] as JSON |
 //! | `document` | S | an integration's configuration document |
-//! | `due`, `dueAt` | S, N | only while a step is pending: the sparse index of due contacts, by shard and by the time in ms |
+//! | `due`, `dueAt` | S, N | the sparse index. While a step is pending: `DUE#<shard>` and when to look at the contact again; else, when a step has failed: `FAILED#<shard>` and when. In ms |
 //! | `expiresAt` | N | TTL, in seconds; never while a step is pending |
 
 use std::collections::HashMap;
@@ -21,12 +21,13 @@ use aws_sdk_dynamodb::{
     error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
     types::AttributeValue,
 };
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::history::History;
 
-/// The index of due contacts is spread over this many partitions, so that it scales.
-pub const DUE_SHARDS: u8 = 16;
+/// Each list of the index is spread over this many partitions, so that it scales.
+pub const SHARDS: u8 = 16;
 
 /// The table.
 #[derive(Debug)]
@@ -114,14 +115,29 @@ impl Store {
                 AttributeValue::N((stored.version + 1).to_string()),
             )
             .item("history", AttributeValue::S(document));
-        put = match history.due_at() {
-            Some(due) => put
-                .item("due", AttributeValue::S(due_shard(history.contact_id)))
+        put = match (history.wake_at, history.failed_at()) {
+            (Some(due), _) => put
+                .item(
+                    "due",
+                    AttributeValue::S(shard(Listed::Due, history.contact_id)),
+                )
                 .item("dueAt", AttributeValue::N(due.as_millisecond().to_string())),
-            None => {
+            (None, failed_at) => {
                 let lifetime = i64::from(retention_days) * 86_400;
                 let expires = history.updated_at().as_second() + lifetime;
-                put.item("expiresAt", AttributeValue::N(expires.to_string()))
+                let put = put.item("expiresAt", AttributeValue::N(expires.to_string()));
+                match failed_at {
+                    None => put,
+                    Some(failed_at) => put
+                        .item(
+                            "due",
+                            AttributeValue::S(shard(Listed::Failed, history.contact_id)),
+                        )
+                        .item(
+                            "dueAt",
+                            AttributeValue::N(failed_at.as_millisecond().to_string()),
+                        ),
+                }
             }
         };
         put = match stored.version {
@@ -133,6 +149,38 @@ impl Store {
         put.send().await.map_err(|error| self.error(&error))?;
         stored.version += 1;
         Ok(())
+    }
+
+    /// Contacts of one shard (below [`SHARDS`]) that are listed under a time: due ones up to `at`,
+    /// failed ones from `at` on. At most `limit`, the oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`], never [`StoreError::Conflict`].
+    pub async fn listed(
+        &self,
+        list: Listed,
+        shard: u8,
+        at: Timestamp,
+        limit: i32,
+    ) -> Result<Vec<Uuid>, StoreError> {
+        let condition = match list {
+            Listed::Due => "due = :due AND dueAt <= :at",
+            Listed::Failed => "due = :due AND dueAt >= :at",
+        };
+        let query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name("due")
+            .key_condition_expression(condition)
+            .expression_attribute_values(":due", AttributeValue::S(shard_name(list, shard)))
+            .expression_attribute_values(":at", AttributeValue::N(at.as_millisecond().to_string()))
+            .limit(limit);
+        let found = query.send().await.map_err(|error| self.error(&error))?;
+        let keys = found.items().iter().filter_map(|item| text(item, "pk"));
+        Ok(keys
+            .filter_map(|key| Uuid::try_parse(key.strip_prefix("CONTACT#")?).ok())
+            .collect())
     }
 
     /// An integration's configuration document; none when there is no such integration.
@@ -217,10 +265,24 @@ fn integration_key(name: &str) -> String {
     format!("INTEGRATION#{name}")
 }
 
-/// The partition of the index of due contacts that a contact belongs to.
-fn due_shard(contact_id: Uuid) -> String {
-    let shard = contact_id.as_bytes()[15] % DUE_SHARDS;
-    format!("DUE#{shard:02}")
+/// The lists that the sparse index holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listed {
+    /// Contacts with a pending step, by when to look at them.
+    Due,
+    /// Contacts with a failed step and no pending one, by when it failed.
+    Failed,
+}
+
+fn shard(list: Listed, contact_id: Uuid) -> String {
+    shard_name(list, contact_id.as_bytes()[15] % SHARDS)
+}
+
+fn shard_name(list: Listed, shard: u8) -> String {
+    match list {
+        Listed::Due => format!("DUE#{shard:02}"),
+        Listed::Failed => format!("FAILED#{shard:02}"),
+    }
 }
 
 fn text<'a>(item: &'a HashMap<String, AttributeValue>, name: &str) -> Option<&'a str> {

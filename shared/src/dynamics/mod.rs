@@ -8,15 +8,18 @@
 pub mod error;
 mod token;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use reqwest::{
     StatusCode,
-    header::{HeaderMap, RETRY_AFTER},
+    header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER},
 };
 use serde_json::{Map, Value as Json};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use uuid::Uuid;
 
 pub use self::error::DynamicsError;
@@ -38,6 +41,9 @@ pub struct Dynamics {
     http: Http,
     service_root: String,
     tokens: Tokens,
+    /// Until when Dynamics has asked us to send nothing, whatever the contact: it limits the
+    /// application, and whoever goes on sending waits longer.
+    paused_until: Mutex<Option<Instant>>,
 }
 
 /// What Dynamics answered.
@@ -76,6 +82,8 @@ struct Answer {
     status: StatusCode,
     headers: HeaderMap,
     body: Vec<u8>,
+    /// Then the body is not kept.
+    is_too_large: bool,
 }
 
 impl Http {
@@ -90,16 +98,17 @@ impl Http {
                 status: response.status(),
                 headers: std::mem::take(response.headers_mut()),
                 body: Vec::new(),
+                is_too_large: false,
             };
             while let Some(chunk) = response.chunk().await? {
                 if answer.body.len() + chunk.len() > MAX_ANSWER_BYTES {
-                    return Ok(Err(DynamicsError::AnswerTooLarge {
-                        status: answer.status.as_u16(),
-                    }));
+                    answer.is_too_large = true;
+                    answer.body.clear();
+                    break;
                 }
                 answer.body.extend_from_slice(&chunk);
             }
-            Ok::<_, reqwest::Error>(Ok(answer))
+            Ok::<_, reqwest::Error>(answer)
         };
         match timeout_at(deadline, exchange).await {
             Err(_) => Err(DynamicsError::Timeout),
@@ -115,7 +124,7 @@ impl Http {
                 sent: !error.is_connect(),
                 reason: root_cause(&error),
             }),
-            Ok(Ok(answer)) => answer,
+            Ok(Ok(answer)) => Ok(answer),
         }
     }
 }
@@ -135,7 +144,30 @@ impl Dynamics {
             tokens: Tokens::new(http.clone(), connection, secrets),
             http,
             service_root: connection.service_root(),
+            paused_until: Mutex::new(None),
         }
+    }
+
+    /// Whether Dynamics has asked to be left alone for longer than until then.
+    pub fn is_paused_until_after(&self, instant: Instant) -> bool {
+        self.paused_until().is_some_and(|until| until > instant)
+    }
+
+    fn paused_until(&self) -> Option<Instant> {
+        let until = *self
+            .paused_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        until.filter(|until| *until > Instant::now())
+    }
+
+    fn pause(&self, delay: Duration) {
+        let until = Instant::now() + delay;
+        let mut paused_until = self
+            .paused_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *paused_until = Some(paused_until.map_or(until, |other| other.max(until)));
     }
 
     /// Fetches a token ahead of the first request, so that the two waits run together.
@@ -166,6 +198,15 @@ impl Dynamics {
             .with_jitter()
             .build();
         loop {
+            if let Some(until) = self.paused_until() {
+                if until + MIN_ATTEMPT > deadline {
+                    return Err(DynamicsError::Throttled {
+                        code: "as it said before".into(),
+                        retry_after: Some(until.duration_since(Instant::now())),
+                    });
+                }
+                sleep_until(until).await;
+            }
             attempts += 1;
             let failure = match self.attempt(request, deadline).await {
                 Ok(response) => {
@@ -176,6 +217,13 @@ impl Dynamics {
                 }
                 Err(failure) => failure,
             };
+            if let DynamicsError::Throttled {
+                retry_after: Some(delay),
+                ..
+            } = &failure
+            {
+                self.pause(*delay);
+            }
             if !failure.is_repeatable(request) {
                 return Err(failure);
             }
@@ -284,6 +332,7 @@ fn read_answer(request: &Request, answer: Answer) -> Result<Response, DynamicsEr
         status,
         headers,
         body,
+        is_too_large,
     } = answer;
     if !status.is_success() {
         return Err(refusal(
@@ -293,7 +342,22 @@ fn read_answer(request: &Request, answer: Answer) -> Result<Response, DynamicsEr
             &body,
         ));
     }
+    let is_json = headers
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .is_some_and(|kind| kind.starts_with("application/json"));
+    if is_too_large && !(is_json && matches!(request.kind, Kind::Create { .. } | Kind::Update)) {
+        return Err(DynamicsError::AnswerTooLarge {
+            status: status.as_u16(),
+        });
+    }
     let body = match body.is_empty() {
+        // Dynamics has done what it was asked; only what it says of it is lost.
+        true if is_too_large => request
+            .record_id()
+            .map(|id| (request.primary_key.clone(), id.to_string().into()))
+            .into_iter()
+            .collect(),
         true => Map::new(),
         false => match serde_json::from_slice(&body) {
             Ok(Json::Object(body)) => body,
