@@ -829,7 +829,12 @@ async fn whatever_an_attribute_holds_the_record_holds_exactly_that() {
         let reply = invoke(&system, "contact-start", &event).await;
         assert_eq!(reply["status"], "delivered", "{value:?}: {reply:?}");
         let record = system.dataverse.record("phonecalls", contact).unwrap();
-        let start: String = value.chars().take(190).collect();
+        let mut units = 0;
+        let fits = |c: &char| {
+            units += c.len_utf16();
+            units <= 190
+        };
+        let start: String = value.chars().take_while(fits).collect();
         assert_eq!(
             told(&record),
             json!({"description": value, "subject": format!("<{start}>"), "category": "VOICE"})

@@ -12,7 +12,7 @@ use std::{
     path::PathBuf,
     process::Stdio,
     sync::{Arc, Mutex},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use axum::{
@@ -48,6 +48,8 @@ pub struct Invoked {
     pub payload: Json,
     /// The function failed: it returned an error, timed out or died.
     pub is_error: bool,
+    /// From when a process took the call to its answer.
+    pub duration: Duration,
 }
 
 /// The functions, running.
@@ -76,10 +78,18 @@ struct Call {
     answer: oneshot::Sender<Invoked>,
 }
 
+/// The call that a process is at.
+#[derive(Debug)]
+struct Current {
+    id: String,
+    answer: oneshot::Sender<Invoked>,
+    began: Instant,
+}
+
 /// One process of a function, with the call it is at.
 #[derive(Debug, Default)]
 struct Process {
-    current: Mutex<Option<(String, oneshot::Sender<Invoked>)>>,
+    current: Mutex<Option<Current>>,
     kill: Notify,
 }
 
@@ -284,18 +294,23 @@ impl Process {
             .lock()
             .expect("no one panics holding it")
             .take();
-        if let Some((id, answer)) = current {
-            let message = message.replace("RequestId:", &format!("RequestId: {id} Error:"));
-            let _ = answer.send(failure(kind, &message));
+        if let Some(current) = current {
+            let message =
+                message.replace("RequestId:", &format!("RequestId: {} Error:", current.id));
+            let _ = current.answer.send(failure(kind, &message));
         }
     }
 
     fn finish(&self, id: &str, invoked: Invoked) -> bool {
         let mut current = self.current.lock().expect("no one panics holding it");
-        match current.take_if(|(current, _)| current == id) {
+        match current.take_if(|current| current.id == id) {
             None => false,
-            Some((_, answer)) => {
-                let _ = answer.send(invoked);
+            Some(current) => {
+                let duration = current.began.elapsed();
+                let _ = current.answer.send(Invoked {
+                    duration,
+                    ..invoked
+                });
                 true
             }
         }
@@ -306,6 +321,7 @@ fn failure(kind: &str, message: &str) -> Invoked {
     Invoked {
         payload: json!({"errorType": kind, "errorMessage": message}),
         is_error: true,
+        duration: Duration::ZERO,
     }
 }
 
@@ -330,7 +346,11 @@ async fn next(State(runtime): State<Runtime>) -> Response<Body> {
         .process
         .current
         .lock()
-        .expect("no one panics holding it") = Some((call.id.clone(), call.answer));
+        .expect("no one panics holding it") = Some(Current {
+        id: call.id.clone(),
+        answer: call.answer,
+        began: Instant::now(),
+    });
     let (process, id, timeout) = (runtime.process.clone(), call.id.clone(), function.timeout);
     tokio::spawn(async move {
         sleep(timeout).await;
@@ -370,6 +390,7 @@ async fn response(
         Ok(payload) => Invoked {
             payload,
             is_error: false,
+            duration: Duration::ZERO,
         },
         Err(_) => failure(
             "Runtime.InvalidResponse",
@@ -389,6 +410,7 @@ async fn error(
     let invoked = Invoked {
         payload,
         is_error: true,
+        duration: Duration::ZERO,
     };
     runtime.process.finish(&id, invoked);
     status(StatusCode::ACCEPTED)

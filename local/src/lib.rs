@@ -2,5 +2,6 @@ pub mod http;
 pub mod lambda;
 pub mod life;
 pub mod stand_in;
+pub mod storm;
 pub mod system;
 pub mod table;

@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 use connect_dynamics::integration::{self, Integration};
 use local::{
     life,
+    storm::{self, Storm},
     system::{FUNCTIONS, Options, REDELIVERY, System},
 };
 use owo_colors::OwoColorize;
@@ -39,6 +40,24 @@ enum Command {
         /// The port of the Invoke API.
         #[arg(long, default_value_t = 9001)]
         port: u16,
+    },
+    /// Sends many contacts' events with faults at every boundary, and audits what Dynamics holds.
+    Storm {
+        /// How many contacts.
+        #[arg(long, default_value_t = 100)]
+        contacts: u32,
+        /// How many of them at the same time.
+        #[arg(long, default_value_t = 8)]
+        concurrency: usize,
+        /// The part of requests that meet a fault, from 0 to 1.
+        #[arg(long, default_value_t = 0.2, value_parser = rate)]
+        faults: f64,
+        /// Decides the contacts and their faults; by the clock unless given.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Processes of each function.
+        #[arg(long, default_value_t = 3)]
+        processes: usize,
     },
     /// Validates a configuration and says everything that is wrong with it.
     Check,
@@ -81,12 +100,41 @@ async fn run(arguments: Arguments) -> io::Result<ExitCode> {
             }
             Ok(ExitCode::FAILURE)
         }
+        Command::Storm {
+            contacts,
+            concurrency,
+            faults,
+            seed,
+            processes,
+        } => {
+            build()?;
+            let storm = Storm {
+                contacts,
+                concurrency,
+                faults,
+                seed: seed.unwrap_or_else(|| fastrand::u64(..1_000_000)),
+                processes,
+            };
+            let audit = storm::run(&storm, Options::new()?).await?;
+            storm::print(&storm, &audit);
+            Ok(match audit.is_clean() {
+                true => ExitCode::SUCCESS,
+                false => ExitCode::FAILURE,
+            })
+        }
         Command::Serve { port } => {
             build()?;
             let mut options = options(arguments.config.as_deref())?;
             options.port = port;
             serve(&System::start(options).await?, &arguments.events).await
         }
+    }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if (0.0..=0.9).contains(&rate) => Ok(rate),
+        _ => Err("it must be from 0 to 0.9".into()),
     }
 }
 

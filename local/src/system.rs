@@ -16,7 +16,9 @@ use serde_json::Value as Json;
 use crate::{
     http,
     lambda::{Function, Lambda},
-    stand_in::{dataverse::Dataverse, entra::Entra, secrets_manager::SecretsManager},
+    stand_in::{
+        dataverse::Dataverse, entra::Entra, fault::Faults, secrets_manager::SecretsManager,
+    },
     table::{self, TABLE_NAME},
 };
 
@@ -50,8 +52,8 @@ pub struct Options {
     pub processes: usize,
     /// The port of the Invoke API; 0 for a free one.
     pub port: u16,
-    /// DynamoDB at another address than the embedded one.
-    pub dynamodb: Option<SocketAddr>,
+    /// Faults between the functions and the table.
+    pub table_faults: Option<Faults>,
     /// Environment variables for the functions, besides those they need.
     pub environment: BTreeMap<String, String>,
 }
@@ -75,7 +77,7 @@ impl Options {
             binaries: folder.to_owned(),
             processes: 1,
             port: 0,
-            dynamodb: None,
+            table_faults: None,
             environment: BTreeMap::new(),
         })
     }
@@ -121,9 +123,10 @@ impl System {
         let entra_address = http::serve(0, entra.router()).await?;
         let dataverse_address = http::serve(0, dataverse.router()).await?;
         let secrets_manager_address = http::serve(0, secrets_manager.router()).await?;
-        let dynamodb_address = match options.dynamodb {
-            Some(address) => address,
-            None => table::serve(0).await?,
+        let dynamodb_address = table::serve(0).await?;
+        let functions_dynamodb = match options.table_faults {
+            Some(faults) => table::serve_with_faults(dynamodb_address, faults).await?,
+            None => dynamodb_address,
         };
         let environment_uri = format!("http://{dataverse_address}");
         dataverse.set_origin(&environment_uri);
@@ -145,7 +148,7 @@ impl System {
             ("INTEGRATION".to_owned(), name.clone()),
             (
                 "AWS_ENDPOINT_URL_DYNAMODB".to_owned(),
-                format!("http://{dynamodb_address}"),
+                format!("http://{functions_dynamodb}"),
             ),
             (
                 "AWS_ENDPOINT_URL_SECRETS_MANAGER".to_owned(),

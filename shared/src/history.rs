@@ -554,10 +554,10 @@ impl History {
     }
 }
 
-/// How long after a failed try the next one is due: doubling from a few seconds to a quarter of an
-/// hour. The caller adds jitter.
+/// How long after a failed try the next one is due: doubling from a second to a quarter of an hour.
+/// The caller adds jitter.
 pub fn backoff(attempts: u32) -> SignedDuration {
-    SignedDuration::from_secs(5 * (1 << attempts.min(8))).min(SignedDuration::from_mins(15))
+    SignedDuration::from_secs(1 << attempts.min(10)).min(SignedDuration::from_mins(15))
 }
 
 #[cfg(test)]

@@ -579,12 +579,21 @@ fn number(
     })
 }
 
-/// `truncate(length)`: at most that many characters, for a column of limited length.
+/// `truncate(length)`: what fits into a column of that length. Dataverse counts in UTF-16 code
+/// units, of which an emoji has two or more.
 fn truncate(value: &Value, length: usize) -> Value {
-    match to_json(value) {
-        Json::String(text) => Value::from(text.chars().take(length).collect::<String>()),
-        _ => value.clone(),
-    }
+    let Json::String(text) = to_json(value) else {
+        return value.clone();
+    };
+    let mut left = length;
+    let fits = |c: &char| match left.checked_sub(c.len_utf16()) {
+        Some(rest) => {
+            left = rest;
+            true
+        }
+        None => false,
+    };
+    Value::from(text.chars().take_while(fits).collect::<String>())
 }
 
 /// `DisconnectTimestamp | minutes_since(InitiationTimestamp)`: whole minutes, rounded up as a
@@ -1019,6 +1028,7 @@ mod tests {
             ),
             ("{{ tier | default('none') }}", json!("none")),
             ("{{ 'abcdef' | truncate(3) }}", json!("abc")),
+            ("{{ 'ab📞d' | truncate(3) }}", json!("ab")),
             (
                 "{{ DisconnectTimestamp | minutes_since(InitiationTimestamp) }}",
                 json!(3),

@@ -114,9 +114,12 @@ async fn token(
     entra.lock().asked += 1;
     entra
         .faults
-        .answer("POST", &format!("/{tenant}/oauth2/v2.0/token"), || {
-            entra.grant(&tenant, &body)
-        })
+        .answer(
+            "POST",
+            &format!("/{tenant}/oauth2/v2.0/token"),
+            &body,
+            || entra.grant(&tenant, &body),
+        )
         .await
 }
 

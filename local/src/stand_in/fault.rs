@@ -4,6 +4,8 @@
 //! gone.
 
 use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -74,11 +76,63 @@ pub enum Effect {
 
 /// A stand-in's faults.
 #[derive(Debug, Clone, Default)]
-pub struct Faults(Arc<Mutex<Vec<Fault>>>);
+pub struct Faults {
+    told: Arc<Mutex<Vec<Fault>>>,
+    chaos: Arc<Mutex<Option<Chaos>>>,
+}
+
+/// Faults by chance, the same for the same seed: what a request meets depends on what it is and how
+/// often it has come, not on what else happens at the moment.
+#[derive(Debug, Clone)]
+pub struct Chaos {
+    pub seed: u64,
+    /// The part of requests that meet a fault, from 0 to 1.
+    pub rate: f64,
+    pub effects: Vec<Effect>,
+    seen: HashMap<u64, u64>,
+}
+
+impl Chaos {
+    pub fn new(seed: u64, rate: f64, effects: Vec<Effect>) -> Chaos {
+        Chaos {
+            seed,
+            rate,
+            effects,
+            seen: HashMap::new(),
+        }
+    }
+
+    fn pick(&mut self, what: &str) -> Option<Effect> {
+        let mut hasher = DefaultHasher::new();
+        (self.seed, what).hash(&mut hasher);
+        let identity = hasher.finish();
+        let times = self.seen.entry(identity).or_default();
+        *times += 1;
+        let mut chance =
+            fastrand::Rng::with_seed(identity ^ times.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        match chance.f64() < self.rate {
+            true => chance.choice(&self.effects).cloned(),
+            false => None,
+        }
+    }
+}
+
+/// What a request is, for chance: its method and path and the contact that it is about.
+fn identity(method: &str, path: &str, body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let contact = text.match_indices('-').find_map(|(at, _)| {
+        let id = text.get(at.checked_sub(8)?..at + 28)?;
+        uuid::Uuid::try_parse(id).ok()
+    });
+    format!("{method} {path} {contact:?}")
+}
 
 impl Faults {
     pub fn add(&self, fault: Fault) {
-        self.0.lock().expect("no one panics holding it").push(fault);
+        self.told
+            .lock()
+            .expect("no one panics holding it")
+            .push(fault);
     }
 
     /// A fault that the next request, whatever it is, meets.
@@ -96,13 +150,26 @@ impl Faults {
         });
     }
 
+    /// Lets faults come by chance, or no more.
+    pub fn set_chaos(&self, chaos: Option<Chaos>) {
+        *self.chaos.lock().expect("no one panics holding it") = chaos;
+    }
+
     pub fn clear(&self) {
-        self.0.lock().expect("no one panics holding it").clear();
+        self.told.lock().expect("no one panics holding it").clear();
     }
 
     /// The effect that a request meets.
-    fn take(&self, method: &str, path: &str) -> Option<Effect> {
-        let mut faults = self.0.lock().expect("no one panics holding it");
+    pub(crate) fn take(&self, method: &str, path: &str, body: &[u8]) -> Option<Effect> {
+        if let Some(chaos) = self
+            .chaos
+            .lock()
+            .expect("no one panics holding it")
+            .as_mut()
+        {
+            return chaos.pick(&identity(method, path, body));
+        }
+        let mut faults = self.told.lock().expect("no one panics holding it");
         let index = faults.iter().position(|fault| {
             (fault.method.is_empty() || fault.method == method) && path.contains(&fault.path)
         })?;
@@ -120,9 +187,10 @@ impl Faults {
         &self,
         method: &str,
         path: &str,
+        body: &[u8],
         answer: impl FnOnce() -> Response<Body>,
     ) -> Response<Body> {
-        let Some(effect) = self.take(method, path) else {
+        let Some(effect) = self.take(method, path, body) else {
             return answer();
         };
         match effect {

@@ -54,7 +54,7 @@ async fn answer(
     *manager.asked.lock().expect("no one panics holding it") += 1;
     manager
         .faults
-        .answer("POST", "/", || get(&manager, &headers, &body))
+        .answer("POST", "/", &[], || get(&manager, &headers, &body))
         .await
 }
 

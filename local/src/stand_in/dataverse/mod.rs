@@ -288,7 +288,7 @@ async fn answer(
         .unwrap_or_default();
     let response = dataverse
         .faults
-        .answer(method.as_str(), &path, || {
+        .answer(method.as_str(), &path, &body, || {
             let response = match dataverse.handle(&method, &uri, &headers, &body) {
                 Ok(response) => response,
                 Err(refusal) => {

@@ -1,0 +1,501 @@
+//! The storm: many contacts' lives through the real binaries, with faults at every boundary, and an
+//! audit of what Dynamics holds at the end against the events that were sent.
+//!
+//! Owns the lives' making and the audit. The seed decides each contact, its events' order and
+//! repeats, and which request meets which fault; what the operating system schedules when is not ours
+//! to decide.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anstream::println;
+use comfy_table::{Cell, CellAlignment, Table, presets};
+use connect_dynamics::{
+    history::State,
+    store::{Listed, SHARDS},
+};
+use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
+use serde_json::{Map, Value as Json, json};
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use crate::{
+    stand_in::fault::{Chaos, Effect, Faults},
+    system::{Options, REDELIVERY, System},
+};
+
+/// How hard it blows.
+#[derive(Debug, Clone)]
+pub struct Storm {
+    pub contacts: u32,
+    /// How many contacts are alive at the same time.
+    pub concurrency: usize,
+    /// The part of requests, and of invocations, that meet a fault.
+    pub faults: f64,
+    pub seed: u64,
+    /// Processes of each function.
+    pub processes: usize,
+}
+
+/// What the audit found.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Audit {
+    pub contacts: u32,
+    pub records: usize,
+    /// Contacts without a record.
+    pub lost: u32,
+    /// Records beyond one a contact.
+    pub doubled: usize,
+    /// Records that are not what the events say.
+    pub wrong: u32,
+    /// Contacts with a step that is still pending.
+    pub pending: u32,
+    /// Contacts with a step that has failed.
+    pub failed: u32,
+    /// Flow replies that came later than the budget.
+    pub late: u32,
+    pub slowest_reply: Duration,
+    pub invocations: u64,
+    pub kills: u32,
+    pub requests: usize,
+    pub sending: Duration,
+    pub settling: Duration,
+    /// What is wrong, for the first few.
+    pub examples: Vec<String>,
+}
+
+impl Audit {
+    /// Whether nothing was lost, doubled, wrong, left or late.
+    pub fn is_clean(&self) -> bool {
+        self.lost == 0
+            && self.doubled == 0
+            && self.wrong == 0
+            && self.pending == 0
+            && self.failed == 0
+            && self.late == 0
+    }
+}
+
+/// What a flow's reply may take beyond its budget: the runtime API's own way there and back, on a
+/// machine that is busy with the storm.
+const GRACE: Duration = Duration::from_millis(500);
+/// How long the settling may take before what is left counts as pending.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Lets a storm loose, and audits.
+///
+/// # Errors
+/// When the system does not start, or the table cannot be read for the audit.
+pub async fn run(storm: &Storm, mut options: Options) -> io::Result<Audit> {
+    let table_faults = Faults::default();
+    options.processes = storm.processes;
+    options.table_faults = Some(table_faults.clone());
+    options.configuration["steps"]["contact-start"]["request"]["body"] = json!({
+        "phonenumber": "{{CustomerEndpoint}}",
+        "actualstart": "{{InitiationTimestamp}}",
+        "subject": "{{ContactId}}"
+    });
+    let budget = options.configuration["flowBudgetMilliseconds"]
+        .as_u64()
+        .unwrap_or(3000);
+    let budget = Duration::from_millis(budget) + GRACE;
+    let system = Arc::new(System::start(options).await?);
+    set_chaos(&system, &table_faults, storm);
+
+    let bar = ProgressBar::new(storm.contacts.into());
+    let style =
+        ProgressStyle::with_template("{bar:40} {pos}/{len} contacts, {elapsed}, {eta} left  {msg}");
+    bar.set_style(style.map_err(io::Error::other)?);
+    let began = Instant::now();
+    let is_over = Arc::new(AtomicBool::new(false));
+    let tally = Arc::new(Tally::default());
+    let schedule = tokio::spawn(redeliver_until(system.clone(), is_over.clone()));
+    let permits = Arc::new(Semaphore::new(storm.concurrency));
+    let mut lives = Vec::new();
+    for index in 0..storm.contacts {
+        let permit = permits
+            .clone()
+            .acquire_owned()
+            .await
+            .map_err(io::Error::other)?;
+        let (system, tally, bar, storm) =
+            (system.clone(), tally.clone(), bar.clone(), storm.clone());
+        lives.push(tokio::spawn(async move {
+            let life = Life::new(&storm, index);
+            life.live(&system, &tally, &storm).await;
+            bar.inc(1);
+            drop(permit);
+            life.id
+        }));
+    }
+    let mut contacts = Vec::new();
+    for life in lives {
+        contacts.push(life.await.map_err(io::Error::other)?);
+    }
+    let sending = began.elapsed();
+    is_over.store(true, Ordering::Relaxed);
+    schedule.await.map_err(io::Error::other)?;
+
+    // The wind has dropped; the schedule goes on.
+    for faults in [
+        &table_faults,
+        &system.dataverse.faults,
+        &system.entra.faults,
+        &system.secrets_manager.faults,
+    ] {
+        faults.set_chaos(None);
+    }
+    bar.set_message("settling");
+    let began = Instant::now();
+    while began.elapsed() < PATIENCE {
+        let _ = system.redeliver().await;
+        if listed(&system).await? == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    let settling = began.elapsed();
+    bar.finish_and_clear();
+
+    let mut audit = audit(&system, &contacts).await?;
+    audit.late = tally
+        .replies
+        .lock()
+        .expect("no one panics holding it")
+        .iter()
+        .filter(|reply| **reply > budget)
+        .count()
+        .try_into()
+        .unwrap_or(u32::MAX);
+    audit.slowest_reply = tally
+        .replies
+        .lock()
+        .expect("no one panics holding it")
+        .iter()
+        .max()
+        .copied()
+        .unwrap_or_default();
+    audit.invocations = tally.invocations.load(Ordering::Relaxed);
+    audit.kills = tally.kills.load(Ordering::Relaxed);
+    audit.requests = system.dataverse.take_exchanges().len();
+    audit.sending = sending;
+    audit.settling = settling;
+    Ok(audit)
+}
+
+fn set_chaos(system: &System, table_faults: &Faults, storm: &Storm) {
+    let chaos = |effects: &[Effect]| Some(Chaos::new(storm.seed, storm.faults, effects.to_vec()));
+    let status = |status: u16, code: &str, retry_after: Option<u64>| Effect::Status {
+        status,
+        code: code.into(),
+        retry_after,
+    };
+    let passing = [
+        status(503, "", None),
+        status(502, "", None),
+        status(504, "", None),
+        Effect::CloseBefore,
+        Effect::CloseAfter,
+        Effect::Delay(200),
+    ];
+    let mut dynamics = passing.to_vec();
+    dynamics.extend([
+        status(429, "0x80072322", Some(1)),
+        status(429, "0x80072326", None),
+        Effect::CloseAfter,
+        Effect::CloseAfter,
+        Effect::HtmlPage,
+        Effect::SignInPage,
+        Effect::TruncatedAnswer,
+        Effect::LargeAnswer(2_000_000),
+        Effect::Delay(5_000),
+        Effect::SlowAnswer,
+    ]);
+    system.dataverse.faults.set_chaos(chaos(&dynamics));
+    system.entra.faults.set_chaos(chaos(&passing));
+    system.secrets_manager.faults.set_chaos(chaos(&passing));
+    table_faults.set_chaos(chaos(&[
+        status(400, "ProvisionedThroughputExceededException", None),
+        status(400, "ThrottlingException", None),
+        status(500, "InternalServerError", None),
+        Effect::CloseBefore,
+        Effect::CloseAfter,
+        Effect::Delay(200),
+    ]));
+}
+
+#[derive(Default)]
+struct Tally {
+    replies: Mutex<Vec<Duration>>,
+    invocations: AtomicU64,
+    kills: AtomicU32,
+}
+
+/// The schedule: redelivery, one at a time, again and again.
+async fn redeliver_until(system: Arc<System>, is_over: Arc<AtomicBool>) {
+    while !is_over.load(Ordering::Relaxed) {
+        let _ = system.redeliver().await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// One contact, and its events in the order they come.
+struct Life {
+    id: Uuid,
+    events: Vec<(&'static str, Json)>,
+    chance: Mutex<fastrand::Rng>,
+}
+
+impl Life {
+    fn new(storm: &Storm, index: u32) -> Life {
+        let mut chance = fastrand::Rng::with_seed(
+            storm
+                .seed
+                .wrapping_mul(1_000_003)
+                .wrapping_add(index.into()),
+        );
+        let id = Uuid::from_u128(chance.u128(..));
+        let mut events = vec![
+            ("contact-start", flow(id)),
+            ("contact-answered", flow(id)),
+            (
+                "contact-end",
+                if chance.bool() { flow(id) } else { ended(id) },
+            ),
+            ("recording-available", recorded(id)),
+        ];
+        if chance.f64() < storm.faults {
+            // Events come twice ...
+            let twice = chance.usize(..events.len());
+            events.push(events[twice].clone());
+        }
+        if chance.f64() < storm.faults {
+            // ... and out of order.
+            chance.shuffle(&mut events);
+        }
+        Life {
+            id,
+            events,
+            chance: Mutex::new(chance),
+        }
+    }
+
+    fn is_hit(&self, rate: f64) -> bool {
+        self.chance.lock().expect("no one panics holding it").f64() < rate
+    }
+
+    async fn live(&self, system: &System, tally: &Tally, storm: &Storm) {
+        for (function, event) in &self.events {
+            // As its sender does: Connect repeats a call that failed, AWS an event that was not stored.
+            for _ in 0..100 {
+                tally.invocations.fetch_add(1, Ordering::Relaxed);
+                let is_killed = self.is_hit(storm.faults / 10.0);
+                let invocation = system.lambda.invoke(function, event);
+                let killer = async {
+                    if is_killed {
+                        let pause = self
+                            .chance
+                            .lock()
+                            .expect("no one panics holding it")
+                            .u64(0..60);
+                        tokio::time::sleep(Duration::from_millis(pause)).await;
+                        for name in [*function, REDELIVERY] {
+                            tally.kills.fetch_add(
+                                u32::from(system.lambda.kill_one(name)),
+                                Ordering::Relaxed,
+                            );
+                        }
+                    }
+                };
+                let (invoked, ()) = tokio::join!(invocation, killer);
+                let Some(invoked) = invoked.filter(|invoked| !invoked.is_error) else {
+                    continue;
+                };
+                let is_flow = event.get("Details").is_some();
+                if is_flow {
+                    tally
+                        .replies
+                        .lock()
+                        .expect("no one panics holding it")
+                        .push(invoked.duration);
+                }
+                // A flow that is told that its event was not stored can only go on; here, as from the
+                // log, the event is replayed.
+                if invoked.payload["status"] != "failed" {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+fn phone(id: Uuid) -> String {
+    format!("+1555{:07}", id.as_u128() % 10_000_000)
+}
+
+fn flow(id: Uuid) -> Json {
+    json!({"Name": "ContactFlowEvent", "Details": {"Parameters": {"Username": "agent.example"}, "ContactData": {
+        "ContactId": id, "Channel": "VOICE", "InitiationMethod": "INBOUND", "Attributes": {},
+        "CustomerEndpoint": {"Address": phone(id), "Type": "TELEPHONE_NUMBER"}
+    }}})
+}
+
+fn ended(id: Uuid) -> Json {
+    json!({"source": "aws.connect", "detail-type": "Amazon Connect Contact Event", "detail": {
+        "eventType": "DISCONNECTED", "contactId": id, "channel": "VOICE",
+        "customerEndpoint": {"type": "TELEPHONE_NUMBER", "address": phone(id)},
+        "disconnectTimestamp": "2026-02-04T21:20:30.000Z"
+    }})
+}
+
+fn recorded(id: Uuid) -> Json {
+    json!({"source": "aws.s3", "detail-type": "Object Created", "region": "us-east-1", "detail": {
+        "bucket": {"name": "example-connect-recordings"},
+        "object": {"key": format!("CallRecordings/2026/02/04/{id}_20260204T21:14_UTC.wav")}
+    }})
+}
+
+/// How many contacts the table lists as having something pending.
+async fn listed(system: &System) -> io::Result<usize> {
+    let mut listed = 0;
+    for shard in 0..SHARDS {
+        let far = Timestamp::now() + jiff::SignedDuration::from_hours(24);
+        let due = system
+            .store
+            .listed(Listed::Due, shard, far, 1)
+            .await
+            .map_err(io::Error::other)?;
+        listed += due.len();
+    }
+    Ok(listed)
+}
+
+async fn audit(system: &System, contacts: &[Uuid]) -> io::Result<Audit> {
+    let mut records: BTreeMap<String, Vec<Map<String, Json>>> = BTreeMap::new();
+    let held = system.dataverse.records("phonecalls");
+    let mut audit = Audit {
+        contacts: contacts.len().try_into().unwrap_or(u32::MAX),
+        records: held.len(),
+        ..Audit::default()
+    };
+    for record in held {
+        records
+            .entry(record["subject"].as_str().unwrap_or_default().to_owned())
+            .or_default()
+            .push(record);
+    }
+    for id in contacts {
+        let mut note = |what: String| {
+            if audit.examples.len() < 5 {
+                audit.examples.push(format!("{id}: {what}"));
+            }
+        };
+        let stored = system.store.load(*id).await.map_err(io::Error::other)?;
+        let steps = stored.iter().flat_map(|stored| stored.history.steps.iter());
+        let mut states = Vec::new();
+        for (key, step) in steps {
+            if matches!(step.state, State::Pending | State::Failed) {
+                note(format!(
+                    "{key} is {}: {}",
+                    step.state.as_str(),
+                    step.reason.as_deref().unwrap_or_default()
+                ));
+            }
+            states.push(step.state);
+        }
+        audit.pending += u32::from(states.contains(&State::Pending));
+        audit.failed += u32::from(states.contains(&State::Failed));
+        match records.remove(&id.to_string()) {
+            None => {
+                audit.lost += 1;
+                note("there is no record".into());
+            }
+            Some(found) => {
+                audit.doubled += found.len() - 1;
+                let wrong = difference(*id, &found[0]);
+                if let Some(wrong) = wrong {
+                    audit.wrong += 1;
+                    note(wrong);
+                }
+            }
+        }
+    }
+    // Records of nobody.
+    audit.doubled += records.values().map(Vec::len).sum::<usize>();
+    Ok(audit)
+}
+
+fn difference(id: Uuid, record: &Map<String, Json>) -> Option<String> {
+    let url = format!(
+        "https://example-connect-recordings.s3.us-east-1.amazonaws.com/CallRecordings/2026/02/04/{id}_20260204T21%3A14_UTC.wav"
+    );
+    for (column, expected) in [
+        ("activityid", id.to_string()),
+        ("phonenumber", phone(id)),
+        ("category", "VOICE".into()),
+        ("description", format!("Your Recording URI is {url}")),
+    ] {
+        if record[column] != expected {
+            return Some(format!("{column} is {}, not {expected}", record[column]));
+        }
+    }
+    record["actualstart"]
+        .is_null()
+        .then(|| "actualstart is missing".into())
+}
+
+/// Prints what the audit found.
+pub fn print(storm: &Storm, audit: &Audit) {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    let lives = f64::from(audit.contacts) / audit.sending.as_secs_f64().max(0.001);
+    for (what, value) in [
+        ("contacts", audit.contacts.to_string()),
+        ("records", audit.records.to_string()),
+        ("lost", audit.lost.to_string()),
+        ("doubled", audit.doubled.to_string()),
+        ("wrong", audit.wrong.to_string()),
+        ("still pending", audit.pending.to_string()),
+        ("failed", audit.failed.to_string()),
+        ("flow replies over their budget", audit.late.to_string()),
+        (
+            "slowest flow reply",
+            format!("{} ms", audit.slowest_reply.as_millis()),
+        ),
+        ("invocations", audit.invocations.to_string()),
+        ("processes killed", audit.kills.to_string()),
+        ("requests to Dynamics", audit.requests.to_string()),
+        (
+            "time of the storm",
+            format!(
+                "{:.1} s, {lives:.0} contacts a second",
+                audit.sending.as_secs_f64()
+            ),
+        ),
+        (
+            "time to settle",
+            format!("{:.1} s", audit.settling.as_secs_f64()),
+        ),
+    ] {
+        table.add_row([
+            Cell::new(what),
+            Cell::new(value).set_alignment(CellAlignment::Right),
+        ]);
+    }
+    println!("{table}");
+    for example in &audit.examples {
+        println!("  {example}");
+    }
+    println!(
+        "--contacts {} --concurrency {} --faults {} --seed {} --processes {}",
+        storm.contacts, storm.concurrency, storm.faults, storm.seed, storm.processes
+    );
+}

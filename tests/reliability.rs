@@ -1,0 +1,549 @@
+//! Nothing lost, nothing doubled: outages, killed processes, strays and poison, and what Dynamics and
+//! the table hold at the end.
+
+use std::path::PathBuf;
+
+use connect_dynamics::history::{State, StepKey};
+use connect_dynamics::integration::StepName;
+use end_to_end::*;
+use local::{
+    stand_in::fault::{Effect, Fault},
+    system::System,
+};
+use serde_json::{Value as Json, json};
+use tokio::{io::AsyncReadExt, net::TcpListener};
+use uuid::Uuid;
+
+fn unavailable() -> Effect {
+    Effect::Status {
+        status: 503,
+        code: String::new(),
+        retry_after: None,
+    }
+}
+
+async fn state(system: &System, contact: Uuid, step: StepName) -> Option<State> {
+    let stored = system
+        .store
+        .load(contact)
+        .await
+        .expect("the table answers")?;
+    stored
+        .history
+        .steps
+        .get(&StepKey::of(step))
+        .map(|step| step.state)
+}
+
+/// Redelivers until nothing is due any more for the contact.
+async fn settle(system: &System, contact: Uuid) {
+    eventually("the contact is settled", async || {
+        system.redeliver().await.expect("redelivery runs");
+        let stored = system.store.load(contact).await.expect("the table answers");
+        stored.is_some_and(|stored| stored.history.wake_at.is_none())
+    })
+    .await;
+}
+
+fn marker(name: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("connect-dynamics-{name}-{}", Uuid::new_v4()));
+    let _ = std::fs::remove_file(&path);
+    path
+}
+
+/// A system whose functions die once, at a crash point.
+async fn dying_at(point: &str) -> (System, PathBuf) {
+    let marker = marker(point);
+    let path = marker.to_string_lossy().into_owned();
+    let system = system_with(
+        |_| {},
+        |options| {
+            options
+                .environment
+                .insert("FAILPOINTS".into(), format!("{point}=return"));
+            options.environment.insert("CRASH_MARKER".into(), path);
+        },
+    )
+    .await;
+    (system, marker)
+}
+
+async fn is_complete(system: &System) {
+    let record = only_record(system, "phonecalls");
+    assert_eq!(record["activityid"], CONTACT.to_string());
+    assert_eq!(
+        (record["phonenumber"].as_str(), record["category"].as_str()),
+        (Some("+15555550100"), Some("VOICE"))
+    );
+    assert!(
+        record["description"]
+            .as_str()
+            .is_some_and(|text| text.starts_with("Your Recording URI is https://"))
+    );
+}
+
+async fn the_rest_of_its_life(system: &System) {
+    invoke(system, "contact-answered", &event("contact-answered")).await;
+    invoke(system, "contact-end", &event("contact-end")).await;
+    invoke(system, "recording-available", &event("recording-available")).await;
+    settle(system, CONTACT).await;
+    is_complete(system).await;
+}
+
+#[tokio::test]
+async fn killed_before_the_intent_is_stored_the_caller_is_told_and_sends_again() {
+    let (system, marker) = dying_at("before-the-intent-is-stored").await;
+    let killed = invoke_raw(&system, "contact-start", &event("contact-start")).await;
+    assert!(killed.is_error && marker.exists(), "{}", killed.payload);
+    assert_eq!(system.store.load(CONTACT).await.unwrap(), None);
+    // Connect repeats a failed call; AWS an event that was not stored.
+    invoke(&system, "contact-start", &event("contact-start")).await;
+    the_rest_of_its_life(&system).await;
+}
+
+#[tokio::test]
+async fn killed_after_the_intent_is_stored_redelivery_sends_the_request() {
+    let (system, marker) = dying_at("after-the-intent-is-stored").await;
+    let killed = invoke_raw(&system, "contact-start", &event("contact-start")).await;
+    assert!(killed.is_error && marker.exists(), "{}", killed.payload);
+    assert_eq!(
+        state(&system, CONTACT, StepName::ContactStart).await,
+        Some(State::Pending)
+    );
+    assert!(system.dataverse.records("phonecalls").is_empty());
+    settle(&system, CONTACT).await;
+    only_record(&system, "phonecalls");
+    the_rest_of_its_life(&system).await;
+}
+
+#[tokio::test]
+async fn killed_after_the_request_left_redelivery_finds_the_record_it_made() {
+    let system = reference_system().await;
+    // The request is done, and its answer never comes.
+    system.dataverse.faults.once(Effect::SlowAnswer);
+    let call = {
+        let lambda = system.lambda.clone();
+        tokio::spawn(async move {
+            lambda
+                .invoke("contact-start", &event("contact-start"))
+                .await
+        })
+    };
+    eventually("Dynamics has made the record", async || {
+        !system.dataverse.records("phonecalls").is_empty()
+    })
+    .await;
+    assert!(system.lambda.kill_one("contact-start"));
+    assert!(call.await.unwrap().unwrap().is_error);
+    assert_eq!(
+        state(&system, CONTACT, StepName::ContactStart).await,
+        Some(State::Pending)
+    );
+    settle(&system, CONTACT).await;
+    the_rest_of_its_life(&system).await;
+}
+
+#[tokio::test]
+async fn killed_after_the_answer_redelivery_stores_what_was_done() {
+    for step in ["contact-start", "contact-end", "recording-available"] {
+        let (system, marker) = dying_at("after-the-answer").await;
+        // The marker keeps all functions but the one alive.
+        std::fs::write(&marker, "").unwrap();
+        for before in ["contact-start", "contact-end", "recording-available"] {
+            if before == step {
+                std::fs::remove_file(&marker).unwrap();
+                let killed = invoke_raw(&system, step, &event(step)).await;
+                assert!(
+                    killed.is_error && marker.exists(),
+                    "{step}: {}",
+                    killed.payload
+                );
+                settle(&system, CONTACT).await;
+            } else {
+                invoke(&system, before, &event(before)).await;
+            }
+        }
+        settle(&system, CONTACT).await;
+        is_complete(&system).await;
+    }
+}
+
+#[tokio::test]
+async fn redelivery_killed_at_every_point_still_delivers() {
+    for point in ["after-the-answer"] {
+        let (system, marker) = dying_at(point).await;
+        std::fs::write(&marker, "").unwrap();
+        system.dataverse.faults.times(20, unavailable());
+        invoke(&system, "contact-start", &event("contact-start")).await;
+        invoke(&system, "contact-end", &event("contact-end")).await;
+        invoke(
+            &system,
+            "recording-available",
+            &event("recording-available"),
+        )
+        .await;
+        system.dataverse.faults.clear();
+        std::fs::remove_file(&marker).unwrap();
+        eventually("redelivery dies", async || {
+            system.redeliver().await.is_err()
+        })
+        .await;
+        assert!(marker.exists());
+        settle(&system, CONTACT).await;
+        is_complete(&system).await;
+    }
+}
+
+#[tokio::test]
+async fn an_outage_is_made_good_in_order() {
+    let system = reference_system().await;
+    system.dataverse.faults.times(10_000, unavailable());
+    for (function, name) in [
+        ("contact-start", "contact-start"),
+        ("contact-end", "contact-end"),
+        ("recording-available", "recording-available"),
+    ] {
+        assert_eq!(
+            invoke(&system, function, &event(name)).await["status"],
+            "pending"
+        );
+    }
+    let report = system.redeliver().await.unwrap();
+    assert_eq!(report.delivered, 0);
+    system.dataverse.faults.clear();
+    system.dataverse.take_exchanges();
+    settle(&system, CONTACT).await;
+    is_complete(&system).await;
+    let sent: Vec<String> = system
+        .dataverse
+        .take_exchanges()
+        .into_iter()
+        .map(|exchange| exchange.method)
+        .collect();
+    assert_eq!(sent, ["POST", "PATCH", "PATCH"]);
+}
+
+#[tokio::test]
+async fn a_limit_pauses_the_whole_environment_and_not_one_step() {
+    let system = reference_system().await;
+    system.dataverse.faults.times(1000, unavailable());
+    for _ in 0..20 {
+        invoke(
+            &system,
+            "contact-start",
+            &flow(Uuid::new_v4(), json!({}), json!({})),
+        )
+        .await;
+    }
+    system.dataverse.faults.clear();
+    system.dataverse.faults.times(
+        1000,
+        Effect::Status {
+            status: 429,
+            code: "0x80072322".into(),
+            retry_after: Some(600),
+        },
+    );
+    eventually("redelivery has met the limit", async || {
+        system.redeliver().await.unwrap();
+        system
+            .dataverse
+            .take_exchanges()
+            .iter()
+            .any(|exchange| exchange.status == 429)
+    })
+    .await;
+    for _ in 0..5 {
+        let report = system.redeliver().await.unwrap();
+        assert_eq!(report.delivered, 0);
+    }
+    let sent = system.dataverse.take_exchanges().len();
+    assert_eq!(sent, 0, "whoever goes on sending waits longer");
+}
+
+#[tokio::test]
+async fn what_dynamics_never_takes_fails_at_once_and_is_done_again_by_hand() {
+    let system = reference_system().await;
+    system.dataverse.faults.once(Effect::Status {
+        status: 400,
+        code: "0x80048d19".into(),
+        retry_after: None,
+    });
+    let reply = invoke(&system, "contact-start", &event("contact-start")).await;
+    assert_eq!(reply["status"], "failed");
+    invoke(&system, "contact-end", &event("contact-end")).await;
+    assert_eq!(
+        state(&system, CONTACT, StepName::ContactEnd).await,
+        Some(State::Failed)
+    );
+    let report = system.redeliver().await.unwrap();
+    assert_eq!(report.contacts, 0, "what has failed is not due");
+
+    let by_hand = invoke_raw(
+        &system,
+        "redelivery",
+        &json!({"failedSince": "2026-01-01T00:00:00Z"}),
+    )
+    .await;
+    assert_eq!(
+        (by_hand.is_error, by_hand.payload["delivered"].as_u64()),
+        (false, Some(2)),
+        "{}",
+        by_hand.payload
+    );
+    assert_eq!(only_record(&system, "phonecalls")["category"], "VOICE");
+
+    let other = Uuid::new_v4();
+    system.dataverse.faults.once(Effect::Status {
+        status: 400,
+        code: "0x80048d19".into(),
+        retry_after: None,
+    });
+    invoke(&system, "contact-start", &flow(other, json!({}), json!({}))).await;
+    let by_hand = invoke_raw(
+        &system,
+        "redelivery",
+        &json!({"contactId": other.to_string()}),
+    )
+    .await;
+    assert_eq!(by_hand.payload["delivered"], 1, "{}", by_hand.payload);
+    let wrong = invoke_raw(
+        &system,
+        "redelivery",
+        &json!({"contact": other.to_string()}),
+    )
+    .await;
+    assert!(
+        wrong.is_error
+            && wrong.payload["errorMessage"]
+                .as_str()
+                .unwrap()
+                .contains("redelivery takes")
+    );
+}
+
+#[tokio::test]
+async fn a_step_that_waited_too_long_has_failed_and_is_kept() {
+    let system = reference_system().await;
+    system.dataverse.faults.times(10_000, unavailable());
+    invoke(&system, "contact-start", &event("contact-start")).await;
+    // Three days go by.
+    let start = StepKey::of(StepName::ContactStart);
+    let mut stored = system.store.load(CONTACT).await.unwrap().unwrap();
+    let step = stored.history.steps.get_mut(&start).unwrap();
+    let long_ago = step.intended_at - jiff::SignedDuration::from_hours(73);
+    step.intended_at = long_ago;
+    step.due_at = Some(long_ago);
+    stored.history.wake_at = Some(long_ago);
+    system.store.save(&mut stored, 30).await.unwrap();
+    system.redeliver().await.unwrap();
+    let stored = system.store.load(CONTACT).await.unwrap().unwrap();
+    let step = &stored.history.steps[&start];
+    assert_eq!(step.state, State::Failed);
+    assert!(
+        step.reason
+            .as_deref()
+            .unwrap()
+            .starts_with("given up after 72 hours: Dynamics is not available")
+    );
+    system.dataverse.faults.clear();
+    let by_hand = invoke_raw(
+        &system,
+        "redelivery",
+        &json!({"contactId": CONTACT.to_string()}),
+    )
+    .await;
+    assert_eq!(by_hand.payload["delivered"], 1);
+    only_record(&system, "phonecalls");
+}
+
+#[tokio::test]
+async fn a_contact_that_never_started_is_skipped_or_started_as_configured() {
+    for (action, records) in [("skip", 0), ("start", 1)] {
+        let system = system(|configuration| {
+            configuration["withoutStart"] = json!({"action": action, "afterMinutes": 0});
+        })
+        .await;
+        let recorded = invoke(
+            &system,
+            "recording-available",
+            &event("recording-available"),
+        )
+        .await;
+        settle(&system, CONTACT).await;
+        assert_eq!(
+            system.dataverse.records("phonecalls").len(),
+            records,
+            "{action}"
+        );
+        if action == "skip" {
+            assert_eq!(recorded["status"], "skipped");
+            assert!(
+                recorded["message"]
+                    .as_str()
+                    .unwrap()
+                    .contains("never ran for this contact")
+            );
+            // It comes after all, and brings the recording along.
+            invoke(&system, "contact-start", &event("contact-start")).await;
+        } else {
+            assert_eq!(recorded["status"], "delivered");
+            assert_eq!(recorded["recordId"], CONTACT.to_string());
+        }
+        assert!(only_record(&system, "phonecalls")["description"].is_string());
+    }
+}
+
+#[tokio::test]
+async fn an_event_a_hundred_times_from_several_processes_makes_one_record() {
+    let system = system_with(|_| {}, |options| options.processes = 3).await;
+    let mut calls = Vec::new();
+    for index in 0..100 {
+        let lambda = system.lambda.clone();
+        let name = ["contact-start", "contact-end", "recording-available"][index % 3];
+        calls.push(tokio::spawn(async move {
+            lambda.invoke(name, &event(name)).await
+        }));
+    }
+    for call in calls {
+        call.await.unwrap().unwrap();
+    }
+    settle(&system, CONTACT).await;
+    is_complete(&system).await;
+    let sent = system.dataverse.take_exchanges();
+    assert_eq!(
+        sent.iter()
+            .filter(|exchange| exchange.method == "POST")
+            .count(),
+        1,
+        "{sent:#?}"
+    );
+}
+
+#[tokio::test]
+async fn a_transfer_leg_has_a_record_of_its_own() {
+    let system = reference_system().await;
+    invoke(&system, "contact-start", &event("contact-start")).await;
+    let leg = invoke(&system, "contact-start", &event("contact-start-transfer")).await;
+    assert_ne!(leg["recordId"], CONTACT.to_string());
+    assert_eq!(system.dataverse.records("phonecalls").len(), 2);
+}
+
+/// An address that takes connections and never answers.
+async fn silence() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut heard = Vec::new();
+                let _ = stream.read_to_end(&mut heard).await;
+            });
+        }
+    });
+    format!("http://{address}")
+}
+
+#[tokio::test]
+async fn a_flow_is_answered_when_dynamodb_or_secrets_manager_hangs() {
+    let dumb = silence().await;
+    let system = system_with(
+        |_| {},
+        |options| {
+            options
+                .environment
+                .insert("AWS_ENDPOINT_URL_DYNAMODB".into(), dumb.clone());
+        },
+    )
+    .await;
+    let reply = invoke(&system, "contact-start", &event("contact-start")).await;
+    assert_eq!(reply["status"], "failed", "{reply:?}");
+    let logs = system.lambda.logs();
+    let entry = logs
+        .iter()
+        .find(|line| line.contains("to replay it"))
+        .expect("the log tells how to replay the event");
+    let entry: Json = serde_json::from_str(entry).unwrap();
+    let replayed: Json = serde_json::from_str(entry["event"].as_str().unwrap()).unwrap();
+    assert_eq!(
+        replayed,
+        event("contact-start"),
+        "what is needed to replay the event"
+    );
+
+    let system = system_with(
+        |_| {},
+        |options| {
+            options
+                .environment
+                .insert("AWS_ENDPOINT_URL_SECRETS_MANAGER".into(), dumb);
+        },
+    )
+    .await;
+    let reply = invoke(&system, "contact-start", &event("contact-start")).await;
+    assert_eq!(
+        (reply["status"].as_str(), reply["recordId"].as_str()),
+        (Some("pending"), Some(CONTACT.to_string().as_str())),
+        "{reply:?}"
+    );
+    assert!(reply.contains_key("screenPopUrl"));
+    assert_eq!(
+        state(&system, CONTACT, StepName::ContactStart).await,
+        Some(State::Pending)
+    );
+}
+
+#[tokio::test]
+async fn poisonous_answers_do_no_harm() {
+    for effect in [
+        Effect::LargeAnswer(5_000_000),
+        Effect::HtmlPage,
+        Effect::SignInPage,
+        Effect::TruncatedAnswer,
+        Effect::Redirect("http://127.0.0.1:9/".into()),
+        Effect::CloseAfter,
+    ] {
+        let system = reference_system().await;
+        system.dataverse.faults.add(Fault {
+            method: "POST".into(),
+            path: String::new(),
+            times: 1,
+            effect: effect.clone(),
+        });
+        let started = invoke(&system, "contact-start", &event("contact-start")).await;
+        assert!(
+            ["delivered", "pending"].contains(&started["status"].as_str().unwrap()),
+            "{effect:?}: {started:?}"
+        );
+        settle(&system, CONTACT).await;
+        system.dataverse.faults.add(Fault {
+            method: "PATCH".into(),
+            path: String::new(),
+            times: 1,
+            effect: effect.clone(),
+        });
+        the_rest_of_its_life(&system).await;
+    }
+}
+
+#[tokio::test]
+async fn a_contact_with_the_most_attributes_amazon_connect_allows_is_kept_whole() {
+    let system = system(|configuration| {
+        configuration["steps"]["contact-start"]["request"]["body"] =
+            json!({"description": "{{ Attributes.large | truncate(2000) }}"});
+    })
+    .await;
+    let large = json!({"Attributes": {"large": "\u{1F4DE}".repeat(8_000)}});
+    for function in ["contact-start", "contact-answered", "contact-end"] {
+        let reply = invoke(&system, function, &flow(CONTACT, large.clone(), json!({}))).await;
+        assert_ne!(reply["status"], "failed", "{reply:?}");
+    }
+    let description = &only_record(&system, "phonecalls")["description"];
+    assert_eq!(
+        description.as_str().unwrap().chars().count(),
+        1000,
+        "two code units each"
+    );
+    let stored = system.store.load(CONTACT).await.unwrap().unwrap();
+    assert!(serde_json::to_vec(&stored.history).unwrap().len() > 90_000);
+}
