@@ -433,9 +433,7 @@ impl Delivery<'_> {
         loop {
             let before = stored.history.clone();
             change(&mut stored.history);
-            self.plan(&mut stored.history);
-            self.take_lease(&mut stored.history);
-            self.plan(&mut stored.history);
+            self.claim(&mut stored.history);
             if stored.history == before {
                 return Ok(stored);
             }
@@ -470,24 +468,20 @@ impl Delivery<'_> {
         }
     }
 
-    fn plan(&self, history: &mut History) {
-        let without_start = &self.integration().configuration.without_start;
-        history.plan(|step| self.needs(step), without_start, Timestamp::now());
-    }
-
-    fn take_lease(&self, history: &mut History) {
+    fn claim(&self, history: &mut History) {
         let now = Timestamp::now();
-        match history.next(|step| self.needs(step), now) {
-            Next::Deliver(_) => {
-                let left = self.deadline.saturating_duration_since(Instant::now());
-                let left = SignedDuration::try_from(left).unwrap_or(SignedDuration::MAX);
-                let until = now + left + SignedDuration::from_secs(1);
-                if !history.is_held_by(self.holder) {
-                    history.take_lease(self.holder, until, now);
-                }
-            }
-            _ => history.release_lease(self.holder),
-        }
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let left = SignedDuration::try_from(left).unwrap_or(SignedDuration::MAX);
+        // By then the function has been stopped, whatever became of it.
+        let until = now + left + SignedDuration::from_secs(1);
+        let without_start = &self.integration().configuration.without_start;
+        history.claim(
+            self.holder,
+            until,
+            |step| self.needs(step),
+            without_start,
+            now,
+        );
     }
 
     /// Delivers what is pending, as long as the lease is ours, there is something to deliver, and

@@ -436,6 +436,27 @@ impl History {
         };
     }
 
+    /// What every write of a history does last: [`History::plan`]s, and takes the lease for `holder` when
+    /// there is something to deliver now and nobody else is at it, or gives it back when there is not.
+    pub fn claim(
+        &mut self,
+        holder: &str,
+        until: Timestamp,
+        needs: impl Fn(StepName) -> BTreeSet<StepName>,
+        without_start: &WithoutStart,
+        now: Timestamp,
+    ) {
+        self.plan(&needs, without_start, now);
+        match self.next(&needs, now) {
+            Next::Deliver(_) if self.is_held_by(holder) => {}
+            Next::Deliver(_) => {
+                self.take_lease(holder, until, now);
+            }
+            _ => self.release_lease(holder),
+        }
+        self.plan(&needs, without_start, now);
+    }
+
     /// Makes every failed step pending again; tells whether there was one.
     pub fn retry_failed(&mut self, now: Timestamp) -> bool {
         let failed: Vec<StepKey> = self
