@@ -510,8 +510,8 @@ async fn each_bad_input_has_its_own_clear_reply() {
         ),
         (
             "contact-start",
-            flow(CONTACT, json!({}), json!({"integration": "nowhere"})),
-            "failed",
+            flow(Uuid::new_v4(), json!({}), json!({"integration": "nowhere"})),
+            "pending",
             "there is no integration `nowhere`",
         ),
         (
@@ -758,8 +758,9 @@ async fn the_logs_of_a_whole_run_hold_no_secret_and_no_attribute() {
     for line in &logs {
         let entry: Json =
             serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let is_metric = entry["_aws"]["CloudWatchMetrics"].is_array();
         assert!(
-            entry["timestamp"].is_string() && entry["level"].is_string(),
+            is_metric || entry["timestamp"].is_string() && entry["level"].is_string(),
             "{line}"
         );
         for hidden in &hidden {
@@ -787,6 +788,86 @@ async fn the_logs_of_a_whole_run_hold_no_secret_and_no_attribute() {
     assert!(
         logged(&["\"field\":\"actualdurationminutes\"", "not a whole number"]),
         "{logs:#?}"
+    );
+}
+
+#[tokio::test]
+async fn metrics_count_what_became_of_the_steps() {
+    let system = system(|configuration| {
+        configuration["steps"]
+            .as_object_mut()
+            .unwrap()
+            .remove("recording-available");
+    })
+    .await;
+    system.dataverse.faults.once(Effect::Status {
+        status: 429,
+        code: "0x80072322".into(),
+        retry_after: Some(0),
+    });
+    invoke(&system, "contact-start", &event("contact-start")).await;
+    system.dataverse.faults.once(Effect::Status {
+        status: 400,
+        code: "0x80048d19".into(),
+        retry_after: None,
+    });
+    invoke(&system, "contact-end", &event("contact-end")).await;
+    invoke(
+        &system,
+        "recording-available",
+        &event("recording-available"),
+    )
+    .await;
+    system.dataverse.faults.once(Effect::Status {
+        status: 429,
+        code: "0x80072322".into(),
+        retry_after: Some(60),
+    });
+    invoke(
+        &system,
+        "contact-start",
+        &flow(Uuid::new_v4(), json!({}), json!({})),
+    )
+    .await;
+    system.redeliver().await.unwrap();
+    let mut metrics = std::collections::BTreeMap::new();
+    for line in system.lambda.logs() {
+        let entry: Json = serde_json::from_str(&line).unwrap();
+        for directive in entry["_aws"]["CloudWatchMetrics"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
+            assert_eq!(directive["Namespace"], "ConnectDynamics");
+            for metric in directive["Metrics"].as_array().unwrap() {
+                let name = metric["Name"].as_str().unwrap();
+                let value = entry[name]
+                    .as_f64()
+                    .or_else(|| entry[name]["Values"][0].as_f64())
+                    .unwrap_or_default();
+                *metrics
+                    .entry(format!(
+                        "{name} {}",
+                        entry["Step"].as_str().unwrap_or_default()
+                    ))
+                    .or_insert(0.0) += value;
+            }
+        }
+    }
+    for (name, expected) in [
+        ("Delivered contact-start", 1.0),
+        ("Failed contact-end", 1.0),
+        ("Skipped recording-available", 1.0),
+        ("Pending contact-start", 1.0),
+        ("Throttled ", 2.0),
+    ] {
+        assert_eq!(metrics.get(name), Some(&expected), "{name}: {metrics:#?}");
+    }
+    assert!(
+        metrics["SecretDaysLeft "] > 0.0
+            && metrics.contains_key("DynamicsLatency ")
+            && metrics.contains_key("OldestPendingAge "),
+        "{metrics:#?}"
     );
 }
 

@@ -429,6 +429,60 @@ async fn a_transfer_leg_has_a_record_of_its_own() {
     assert_eq!(system.dataverse.records("phonecalls").len(), 2);
 }
 
+#[tokio::test]
+async fn a_duplicates_refusal_that_is_cut_short_is_still_one() {
+    let system = reference_system().await;
+    // The record is made and the answer lost; then it is refused as a duplicate and that is cut short.
+    for effect in [Effect::CloseAfter, Effect::TruncatedAnswer] {
+        system.dataverse.faults.once(effect);
+    }
+    let reply = invoke(&system, "contact-start", &event("contact-start")).await;
+    assert_eq!(reply["status"], "delivered", "{reply:?}");
+    the_rest_of_its_life(&system).await;
+}
+
+#[tokio::test]
+async fn contacts_of_a_broken_configuration_are_kept_until_it_is_mended() {
+    let system = reference_system().await;
+    let other = flow(CONTACT, json!({}), json!({"integration": "second"}));
+    let reply = invoke(&system, "contact-start", &other).await;
+    assert_eq!(reply["status"], "pending");
+    assert!(
+        reply["message"]
+            .as_str()
+            .unwrap()
+            .contains("there is no integration `second`")
+    );
+    system
+        .store
+        .save_integration("second", "{\"name\": \"second\"}")
+        .await
+        .unwrap();
+    let ended = invoke(&system, "contact-end", &event("contact-end")).await;
+    assert!(
+        ended["message"]
+            .as_str()
+            .unwrap()
+            .contains("missing field `connection`"),
+        "{ended:?}"
+    );
+    let mut document = serde_json::to_value(&system.integration.configuration).unwrap();
+    document["name"] = "second".into();
+    system
+        .store
+        .save_integration("second", &document.to_string())
+        .await
+        .unwrap();
+    let by_hand = invoke_raw(
+        &system,
+        "redelivery",
+        &json!({"contactId": CONTACT.to_string()}),
+    )
+    .await;
+    assert_eq!(by_hand.payload["delivered"], 2, "{}", by_hand.payload);
+    assert_eq!(only_record(&system, "phonecalls")["category"], "VOICE");
+}
+
 /// An address that takes connections and never answers.
 async fn silence() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

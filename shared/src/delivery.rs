@@ -27,6 +27,7 @@ use crate::{
     history::{History, Next, State, StepKey, backoff},
     integration::{Integration, Step, StepName},
     integrations::{Integrations, IntegrationsError, Loaded},
+    metrics,
     recording::{ObjectError, RecordedObject},
     reply::{Reply, Status},
     request::record_id,
@@ -39,6 +40,11 @@ const DEFAULT_FLOW_BUDGET: Duration = Duration::from_secs(3);
 const RESERVE: Duration = Duration::from_millis(400);
 /// With less time than this left, the next step is left to another invocation.
 const MIN_DELIVERY: Duration = Duration::from_millis(100);
+/// When a contact whose integration cannot be loaded is looked at again, and when it is given up: what a
+/// configuration would say, it cannot.
+const UNLOADABLE: SignedDuration = SignedDuration::from_mins(1);
+const GIVE_UP_AFTER: SignedDuration = SignedDuration::from_hours(72);
+const RETENTION_DAYS: u32 = 30;
 /// Larger responses are reduced to what templates use.
 const MAX_RESPONSE_BYTES: usize = 100 * 1024;
 
@@ -48,7 +54,7 @@ pub struct Worker {
     pub(crate) store: Arc<Store>,
     pub(crate) integrations: Arc<Integrations>,
     /// The integration of an event that names none.
-    default_integration: String,
+    pub(crate) default_integration: String,
 }
 
 /// One invocation of a function.
@@ -177,8 +183,15 @@ impl Worker {
         let progress = std::mem::take(&mut *lock(&progress));
         let reply = match (result, &progress.history, &progress.loaded) {
             (Ok(()), Some(history), Some(loaded)) => reply(&task.key, history, &loaded.integration),
-            (Err(DeliveryError::Timeout), Some(history), Some(loaded)) if progress.is_stored => {
+            (Err(_), Some(history), Some(loaded)) if progress.is_stored => {
+                // The time is up, or the table is gone meanwhile: redelivery goes on from here.
+                metrics::step(step, State::Pending);
                 reply(&task.key, history, &loaded.integration)
+            }
+            (Err(DeliveryError::Integrations(error)), _, _) if progress.is_stored => {
+                tracing::error!(%contact_id, %step, outcome = "pending", %error, "the contact is kept until its integration can be loaded");
+                metrics::step(step, State::Pending);
+                Reply::new(Status::Pending).message(error.to_string())
             }
             (result, history, loaded) => {
                 let error = result.err().unwrap_or(DeliveryError::Timeout);
@@ -186,6 +199,7 @@ impl Worker {
                     tracing::error!(%contact_id, %step, outcome = "failed", %error, "the event was not stored; AWS sends it again");
                     return Err(error);
                 }
+                metrics::not_stored(step);
                 // Nobody sends a flow's event again. This is the one place where attributes reach the
                 // log: without them the contact would be lost.
                 tracing::error!(%contact_id, %step, %request_id, outcome = "failed", %error, event = payload, "the event was not stored; invoke the function with this event to replay it");
@@ -196,6 +210,9 @@ impl Worker {
                 reply
             }
         };
+        if reply.get("status") == Some(Status::Skipped.as_str()) {
+            metrics::step(step, State::Skipped);
+        }
         tracing::info!(
             %contact_id,
             %step,
@@ -229,12 +246,21 @@ impl Worker {
         );
         let stored = stored?;
         let loaded = match &stored {
-            Some(stored) if stored.history.integration != named => {
-                let loaded = self.integrations.get(&stored.history.integration).await?;
-                on_loaded(&loaded);
-                loaded
+            Some(stored) if stored.history.integration != named => self
+                .integrations
+                .get(&stored.history.integration)
+                .await
+                .inspect(&on_loaded),
+            _ => loaded,
+        };
+        let loaded = match loaded {
+            Ok(loaded) => loaded,
+            Err(IntegrationsError::Store(error)) => return Err(error.into()),
+            Err(error) => {
+                self.keep(task, named).await?;
+                lock(progress).is_stored = true;
+                return Err(error.into());
             }
-            _ => loaded?,
         };
         let delivery = Delivery {
             store: &self.store,
@@ -280,6 +306,59 @@ impl Worker {
         delivery.deliver(stored, &note).await?;
         warm_up.abort();
         Ok(())
+    }
+
+    /// Stores an event whose integration does not exist, or cannot be loaded: somebody will mend it,
+    /// and redelivery delivers.
+    async fn keep(&self, task: &Task, integration: &str) -> Result<(), StoreError> {
+        loop {
+            let now = Timestamp::now();
+            let mut stored =
+                self.store.load(task.contact.id).await?.unwrap_or_else(|| {
+                    Stored::new(History::new(task.contact.id, integration, now))
+                });
+            let history = &mut stored.history;
+            match &task.object {
+                None => history.learn(task.key.step, &task.contact.attributes),
+                Some(object) => history.learn_object(object.clone()),
+            }
+            history.intend(&task.key, now);
+            history.wake_at.get_or_insert(now + UNLOADABLE);
+            match self.store.save(&mut stored, RETENTION_DAYS).await {
+                Err(StoreError::Conflict) => {}
+                saved => return saved,
+            }
+        }
+    }
+
+    /// Leaves a contact whose integration cannot be loaded for later, or gives its steps up when it has
+    /// waited too long.
+    ///
+    /// # Errors
+    /// [`StoreError`], when the table does not take it.
+    pub(crate) async fn leave(
+        &self,
+        mut stored: Stored,
+        error: &IntegrationsError,
+    ) -> Result<(), StoreError> {
+        let now = Timestamp::now();
+        let history = &mut stored.history;
+        let waited = history
+            .oldest_pending()
+            .map(|oldest| now.duration_since(oldest));
+        if waited.is_some_and(|waited| waited > GIVE_UP_AFTER) {
+            for key in history.steps.keys().cloned().collect::<Vec<_>>() {
+                history.failed(&key, error.to_string(), now);
+            }
+            history.wake_at = None;
+        } else {
+            history.wake_at = Some(now + UNLOADABLE);
+        }
+        match self.store.save(&mut stored, RETENTION_DAYS).await {
+            // Someone else is at the contact.
+            Err(StoreError::Conflict) => Ok(()),
+            saved => saved,
+        }
     }
 }
 
@@ -383,11 +462,7 @@ impl Task {
         };
         match &self.object {
             Some(object) if !step.object_kinds.contains(&object.kind) => {
-                let reason = format!(
-                    "objects of the kind {} do not trigger the step; its URL is remembered",
-                    object.kind.as_str()
-                );
-                history.skip(&self.key, &reason, now);
+                history.skip(&self.key, &does_not_trigger(object), now);
             }
             _ => {
                 history.intend(&self.key, now);
@@ -539,11 +614,9 @@ impl Delivery<'_> {
             });
         let give_up_after = integration.configuration.give_up_after_hours;
         let outcome = 'outcome: {
-            let Some(request) = integration
-                .step(key.step)
-                .and_then(|step| step.request.as_ref())
-            else {
-                break 'outcome Outcome::Failed("the step is not configured any more".into());
+            let step = integration.step(key.step);
+            let Some(request) = step.and_then(|step| step.request.as_ref()) else {
+                break 'outcome Outcome::Skipped("the step is not configured".into());
             };
             if let Some((needed, state)) = history.unmet(&self.needs(key.step)) {
                 break 'outcome Outcome::Failed(format!(
@@ -555,6 +628,11 @@ impl Delivery<'_> {
                 .object_key
                 .as_ref()
                 .and_then(|key| history.objects.get(key));
+            if let (Some(object), Some(step)) = (object, step)
+                && !step.object_kinds.contains(&object.kind)
+            {
+                break 'outcome Outcome::Skipped(does_not_trigger(object));
+            }
             let scope = Arc::new(history.scope(integration, object, false));
             let id = record_id(contact_id, key.step, key.object_key.as_deref());
             let (request, gaps) = match request.render(&integration.templates, &scope, id) {
@@ -590,12 +668,16 @@ impl Delivery<'_> {
         };
         let dynamics_ms = milliseconds(started);
         let (step, reason) = (key.step, outcome.safe_reason());
+        metrics::step(step, outcome.state());
         match &outcome {
             Outcome::Delivered(response) => {
                 tracing::info!(%contact_id, integration = name, %step, outcome = "delivered", status = response.status, attempts = response.attempts, dynamics_ms, "step");
             }
             Outcome::Postponed(..) => {
                 tracing::warn!(%contact_id, integration = name, %step, outcome = "pending", reason, dynamics_ms, "step");
+            }
+            Outcome::Skipped(_) => {
+                tracing::info!(%contact_id, integration = name, %step, outcome = "skipped", reason, "step");
             }
             Outcome::Failed(_) => {
                 tracing::error!(%contact_id, integration = name, %step, outcome = "failed", reason, dynamics_ms, "step");
@@ -621,6 +703,7 @@ enum Outcome {
     Delivered(Box<Response>),
     Postponed(String, SignedDuration),
     Failed(String),
+    Skipped(String),
 }
 
 impl Outcome {
@@ -633,6 +716,7 @@ impl Outcome {
                 history.postponed(key, reason.clone(), now + *delay, now)
             }
             Outcome::Failed(reason) => history.failed(key, reason.clone(), now),
+            Outcome::Skipped(reason) => history.skipped(key, reason.clone(), now),
         }
     }
 
@@ -644,6 +728,16 @@ impl Outcome {
             })),
             Outcome::Postponed(reason, delay) => Outcome::Postponed(reason.clone(), *delay),
             Outcome::Failed(reason) => Outcome::Failed(reason.clone()),
+            Outcome::Skipped(reason) => Outcome::Skipped(reason.clone()),
+        }
+    }
+
+    fn state(&self) -> State {
+        match self {
+            Outcome::Delivered(_) => State::Delivered,
+            Outcome::Postponed(..) => State::Pending,
+            Outcome::Failed(_) => State::Failed,
+            Outcome::Skipped(_) => State::Skipped,
         }
     }
 
@@ -651,7 +745,9 @@ impl Outcome {
     fn safe_reason(&self) -> Option<&str> {
         match self {
             Outcome::Delivered(_) => None,
-            Outcome::Postponed(reason, _) | Outcome::Failed(reason) => reason.lines().next(),
+            Outcome::Postponed(reason, _) | Outcome::Failed(reason) | Outcome::Skipped(reason) => {
+                reason.lines().next()
+            }
         }
     }
 }
@@ -694,6 +790,13 @@ fn reply(key: &StepKey, history: &History, integration: &Integration) -> Reply {
     }
     add_record(&mut reply, key.step, history, integration);
     reply
+}
+
+fn does_not_trigger(object: &RecordedObject) -> String {
+    format!(
+        "objects of the kind {} do not trigger the step; its URL is remembered",
+        object.kind.as_str()
+    )
 }
 
 /// Why a pending step has not even been tried.

@@ -15,6 +15,7 @@ use std::{
 
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
+use metrics_cloudwatch_embedded::Collector;
 use serde_json::Value as Json;
 use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
@@ -24,6 +25,7 @@ use crate::{
     delivery::{Invocation, Worker},
     integration::StepName,
     integrations::Integrations,
+    metrics,
     redelivery::{Order, Report},
     reply::Reply,
     secret::Secrets,
@@ -40,7 +42,7 @@ const WARM_UP: Duration = Duration::from_secs(4);
 /// # Errors
 /// When an environment variable is missing, or the runtime API cannot be spoken to.
 pub async fn run(step: StepName) -> Result<(), Error> {
-    let worker = set_up().await?;
+    let (worker, collector) = set_up().await?;
     let invoke = |event: LambdaEvent<Json>| async {
         let (payload, context) = event.into_parts();
         let deadline = deadline(&context);
@@ -51,7 +53,9 @@ pub async fn run(step: StepName) -> Result<(), Error> {
             request_id,
             deadline,
         };
-        Ok::<Reply, Error>(worker.handle(invocation).await?)
+        let reply = worker.handle(invocation).await;
+        metrics::flush(collector);
+        Ok::<Reply, Error>(reply?)
     };
     lambda_runtime::run(service_fn(invoke)).await
 }
@@ -61,21 +65,22 @@ pub async fn run(step: StepName) -> Result<(), Error> {
 /// # Errors
 /// As [`run`].
 pub async fn run_redelivery() -> Result<(), Error> {
-    let worker = set_up().await?;
+    let (worker, collector) = set_up().await?;
     let invoke = |event: LambdaEvent<Json>| async {
         let (payload, context) = event.into_parts();
         let order = Order::parse(&payload)?;
-        Ok::<Report, Error>(
-            worker
-                .redeliver(&order, &context.request_id, deadline(&context))
-                .await?,
-        )
+        let report = worker
+            .redeliver(&order, &context.request_id, deadline(&context))
+            .await;
+        metrics::flush(collector);
+        Ok::<Report, Error>(report?)
     };
     lambda_runtime::run(service_fn(invoke)).await
 }
 
-async fn set_up() -> Result<Worker, Error> {
+async fn set_up() -> Result<(Worker, Option<&'static Collector>), Error> {
     start_log();
+    let collector = metrics::set_up();
     crash::set_up();
     let table = std::env::var("TABLE_NAME").map_err(
         |_| "the environment variable TABLE_NAME is missing; it names the DynamoDB table",
@@ -87,7 +92,7 @@ async fn set_up() -> Result<Worker, Error> {
     let integrations = Arc::new(Integrations::new(store.clone(), secrets));
     let worker = Worker::new(store, integrations, &integration);
     worker.warm_up(Instant::now() + WARM_UP).await;
-    Ok(worker)
+    Ok((worker, collector))
 }
 
 /// When the work of an invocation is to be over.

@@ -248,7 +248,12 @@ impl History {
             return;
         }
         self.intend(key, now);
-        self.change(key, State::Skipped, Some(reason.to_owned()), now);
+        self.skipped(key, reason.to_owned(), now);
+    }
+
+    /// A pending step turns out not to be configured.
+    pub fn skipped(&mut self, key: &StepKey, reason: String, now: Timestamp) {
+        self.change(key, State::Skipped, Some(reason), now);
     }
 
     /// Dynamics has taken the step.

@@ -27,6 +27,8 @@ use uuid::Uuid;
 use crate::{
     delivery::{Delivery, DeliveryError, Worker},
     history::State,
+    integrations::IntegrationsError,
+    metrics,
     store::{Listed, SHARDS},
 };
 
@@ -121,6 +123,13 @@ impl Worker {
             report: Mutex::default(),
             left_out: AtomicU32::new(0),
         };
+        // Keeps the token and the metric of the secret's end fresh, also when nothing is due.
+        if let Ok(loaded) = self.integrations.get(&self.default_integration).await {
+            let _ = loaded
+                .dynamics
+                .warm_up(deadline.min(Instant::now() + MIN_TIME))
+                .await;
+        }
         match order {
             Order::Contact(id) => run.contact(*id).await?,
             Order::Due => run.lists(Listed::Due, Timestamp::now()).await?,
@@ -131,6 +140,9 @@ impl Worker {
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
         report.complete = run.left_out.into_inner() == 0;
+        if *order == Order::Due {
+            metrics::oldest_pending(report.oldest_pending_seconds);
+        }
         tracing::info!(
             contacts = report.contacts,
             delivered = report.delivered,
@@ -199,11 +211,15 @@ impl Run<'_> {
         let Some(stored) = store.load(id).await? else {
             return Ok(());
         };
-        let loaded = self
-            .worker
-            .integrations
-            .get(&stored.history.integration)
-            .await?;
+        let name = &stored.history.integration;
+        let loaded = match self.worker.integrations.get(name).await {
+            Ok(loaded) => loaded,
+            Err(IntegrationsError::Store(error)) => return Err(error.into()),
+            Err(error) => {
+                tracing::error!(contact_id = %id, %error, "the contact's integration cannot be loaded");
+                return Ok(self.worker.leave(stored, &error).await?);
+            }
+        };
         if !self.retry_failed && loaded.dynamics.is_paused_until_after(self.deadline) {
             // Dynamics has asked to be left alone for longer than this run: whoever goes on waits longer.
             self.left_out.fetch_add(1, Ordering::Relaxed);

@@ -88,12 +88,12 @@ impl DynamicsError {
     /// configuration. All else - outages, limits, secrets, permissions - may pass or be mended.
     pub fn is_permanent(&self) -> bool {
         match self {
-            DynamicsError::Refused(refusal) => {
-                matches!(
-                    refusal.status,
-                    400 | 404 | 405 | 409 | 410 | 412 | 413 | 414 | 415 | 501
-                ) && !(refusal.status == 404 && refusal.code.is_empty())
-            }
+            // Without Dataverse's own code the refusal may be anybody's, or cut short on its way.
+            DynamicsError::Refused(refusal) => match refusal.status {
+                413 | 414 => true,
+                400 | 404 | 405 | 409 | 410 | 412 | 415 | 501 => !refusal.code.is_empty(),
+                _ => false,
+            },
             DynamicsError::AnswerTooLarge { .. } => true,
             _ => false,
         }
@@ -129,8 +129,12 @@ impl DynamicsError {
         }
     }
 
+    /// Whether a create met a key that exists: by its code or, where an answer was cut short and
+    /// holds none, by its status.
     pub(super) fn is_duplicate_key(&self) -> bool {
-        matches!(self, DynamicsError::Refused(refusal) if refusal.code.eq_ignore_ascii_case(DUPLICATE_KEY))
+        matches!(self, DynamicsError::Refused(refusal)
+            if refusal.code.eq_ignore_ascii_case(DUPLICATE_KEY)
+                || refusal.code.is_empty() && refusal.status == 412)
     }
 
     pub(super) fn is_not_found(&self) -> bool {
@@ -329,6 +333,8 @@ mod tests {
                 "not of the column's type",
                 true,
             ),
+            (412, "", "", "not valid", false),
+            (400, "", "", "not valid", false),
             (401, "", "", "connection.tenantId", false),
             (404, "", "", "connection.environmentUri", false),
             (302, "", "", "never followed", false),

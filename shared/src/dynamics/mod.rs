@@ -26,6 +26,7 @@ pub use self::error::DynamicsError;
 use self::{error::refusal, token::Tokens};
 use crate::{
     integration::Connection,
+    metrics,
     request::{Kind, Request},
     secret::Secrets,
 };
@@ -323,7 +324,16 @@ impl Dynamics {
         if request.kind == Kind::Update {
             http = http.header("If-Match", "*");
         }
-        self.http.send(http, deadline).await
+        let began = Instant::now();
+        let answer = self.http.send(http, deadline).await;
+        metrics::dynamics_latency(began.elapsed());
+        if answer
+            .as_ref()
+            .is_ok_and(|answer| answer.status == StatusCode::TOO_MANY_REQUESTS)
+        {
+            metrics::throttled();
+        }
+        answer
     }
 }
 

@@ -16,6 +16,7 @@ use tokio::{
 use super::{DynamicsError, Http};
 use crate::{
     integration::Connection,
+    metrics,
     secret::{ClientSecret, Secrets},
 };
 
@@ -112,6 +113,9 @@ impl Tokens {
 
     async fn fetch(&self, deadline: Instant) -> Result<Token, DynamicsError> {
         let secret = self.secrets.get(&self.secret_id).await?;
+        if let Some(day) = secret.expires_on {
+            metrics::secret_ends(day);
+        }
         match self.request(&secret, deadline).await {
             Err(DynamicsError::TokenRefused { code, advice })
                 if SECRET_CODES.contains(&code.as_str()) =>
