@@ -168,46 +168,64 @@ async fn killed_after_the_answer_redelivery_stores_what_was_done() {
     }
 }
 
-#[tokio::test]
-async fn redelivery_killed_at_every_point_still_delivers() {
-    for point in ["after-the-answer"] {
-        let (system, marker) = dying_at(point).await;
-        std::fs::write(&marker, "").unwrap();
-        system.dataverse.faults.times(20, unavailable());
-        invoke(&system, "contact-start", &event("contact-start")).await;
-        invoke(&system, "contact-end", &event("contact-end")).await;
-        invoke(
-            &system,
-            "recording-available",
-            &event("recording-available"),
-        )
-        .await;
-        system.dataverse.faults.clear();
-        std::fs::remove_file(&marker).unwrap();
-        eventually("redelivery dies", async || {
-            system.redeliver().await.is_err()
-        })
-        .await;
-        assert!(marker.exists());
-        settle(&system, CONTACT).await;
-        is_complete(&system).await;
+/// Three events while Dynamics is down: all that redelivery has to do.
+async fn left_behind(system: &System) {
+    system.dataverse.faults.times(10_000, unavailable());
+    for name in ["contact-start", "contact-end", "recording-available"] {
+        assert_eq!(
+            invoke(system, name, &event(name)).await["status"],
+            "pending"
+        );
     }
+    system.dataverse.faults.clear();
+}
+
+#[tokio::test]
+async fn redelivery_killed_after_the_answer_still_delivers() {
+    let (system, marker) = dying_at("after-the-answer").await;
+    std::fs::write(&marker, "").unwrap();
+    left_behind(&system).await;
+    std::fs::remove_file(&marker).unwrap();
+    eventually("redelivery dies", async || {
+        system.redeliver().await.is_err()
+    })
+    .await;
+    assert!(marker.exists());
+    settle(&system, CONTACT).await;
+    is_complete(&system).await;
+}
+
+#[tokio::test]
+async fn redelivery_killed_after_the_request_left_still_delivers() {
+    let system = std::sync::Arc::new(reference_system().await);
+    left_behind(&system).await;
+    system.dataverse.faults.once(Effect::SlowAnswer);
+    let run = {
+        let system = system.clone();
+        tokio::spawn(async move {
+            // The first step's due time has to come first.
+            while system
+                .redeliver()
+                .await
+                .is_ok_and(|report| report.contacts == 0)
+            {}
+        })
+    };
+    eventually("Dynamics has made the record", async || {
+        !system.dataverse.records("phonecalls").is_empty()
+    })
+    .await;
+    assert!(system.lambda.kill_one("redelivery"));
+    run.await.unwrap();
+    settle(&system, CONTACT).await;
+    is_complete(&system).await;
 }
 
 #[tokio::test]
 async fn an_outage_is_made_good_in_order() {
     let system = reference_system().await;
+    left_behind(&system).await;
     system.dataverse.faults.times(10_000, unavailable());
-    for (function, name) in [
-        ("contact-start", "contact-start"),
-        ("contact-end", "contact-end"),
-        ("recording-available", "recording-available"),
-    ] {
-        assert_eq!(
-            invoke(&system, function, &event(name)).await["status"],
-            "pending"
-        );
-    }
     let report = system.redeliver().await.unwrap();
     assert_eq!(report.delivered, 0);
     system.dataverse.faults.clear();
@@ -442,6 +460,63 @@ async fn a_duplicates_refusal_that_is_cut_short_is_still_one() {
 }
 
 #[tokio::test]
+async fn a_contact_larger_than_an_item_keeps_what_templates_use() {
+    let system = system(|configuration| {
+        for step in ["contact-start", "contact-answered", "contact-end"] {
+            configuration["steps"][step] = request("GET", "contacts", "?$top=1", Json::Null);
+        }
+        configuration["steps"]["recording-available"] = request(
+            "POST",
+            "tasks",
+            "",
+            json!({"subject": "{{ STEP2-Response.filler | truncate(10) }}"}),
+        );
+    })
+    .await;
+    let large = json!({"Attributes": {"large": "\u{1F4DE}".repeat(8_000)}});
+    for function in ["contact-start", "contact-answered", "contact-end"] {
+        system.dataverse.faults.once(Effect::LargeAnswer(99_000));
+        let reply = invoke(
+            &system,
+            function,
+            &flow(
+                CONTACT,
+                large.clone(),
+                json!({"note": "\u{1F4DE}".repeat(4_000)}),
+            ),
+        )
+        .await;
+        assert_eq!(reply["status"], "delivered", "{function}: {reply:?}");
+    }
+    let stored = system.store.load(CONTACT).await.unwrap().unwrap();
+    let size = serde_json::to_vec(&stored.history).unwrap().len();
+    assert!(size < 400 * 1024, "{size}");
+    let logs = system.lambda.logs();
+    assert!(
+        logs.iter()
+            .any(|line| line.contains("too large for an item")),
+        "{size}"
+    );
+    invoke(
+        &system,
+        "recording-available",
+        &event("recording-available"),
+    )
+    .await;
+    assert_eq!(only_record(&system, "tasks")["subject"], "xxxxxxxxxx");
+}
+
+#[tokio::test]
+async fn a_clock_that_is_minutes_off_does_no_harm() {
+    for skew in [-600, 600] {
+        let system = system_with(|_| {}, |options| options.clock_skew = skew).await;
+        let reply = invoke(&system, "contact-start", &event("contact-start")).await;
+        assert_eq!(reply["status"], "delivered", "{skew}: {reply:?}");
+        the_rest_of_its_life(&system).await;
+    }
+}
+
+#[tokio::test]
 async fn contacts_of_a_broken_configuration_are_kept_until_it_is_mended() {
     let system = reference_system().await;
     let other = flow(CONTACT, json!({}), json!({"integration": "second"}));
@@ -481,6 +556,33 @@ async fn contacts_of_a_broken_configuration_are_kept_until_it_is_mended() {
     .await;
     assert_eq!(by_hand.payload["delivered"], 2, "{}", by_hand.payload);
     assert_eq!(only_record(&system, "phonecalls")["category"], "VOICE");
+}
+
+#[tokio::test]
+async fn a_contact_whose_end_came_first_still_goes_to_the_integration_its_flow_names() {
+    let system = reference_system().await;
+    let mut document = serde_json::to_value(&system.integration.configuration).unwrap();
+    document["name"] = "second".into();
+    document["steps"]["contact-end"]["request"]["body"] = json!({"subcategory": "second"});
+    system
+        .store
+        .save_integration("second", &document.to_string())
+        .await
+        .unwrap();
+    assert_eq!(
+        invoke(&system, "contact-end", &event("contact-end")).await["status"],
+        "pending"
+    );
+    let start = flow(CONTACT, json!({}), json!({"integration": "second"}));
+    assert_eq!(
+        invoke(&system, "contact-start", &start).await["status"],
+        "delivered"
+    );
+    let record = only_record(&system, "phonecalls");
+    assert_eq!(
+        (&record["subcategory"], &record["category"]),
+        (&json!("second"), &Json::Null)
+    );
 }
 
 /// An address that takes connections and never answers.

@@ -39,6 +39,8 @@ pub struct Function {
     pub timeout: Duration,
     /// How many processes of it run.
     pub processes: usize,
+    /// By how many seconds Lambda's clock is ahead of the function's.
+    pub clock_skew: i64,
     pub environment: BTreeMap<String, String>,
 }
 
@@ -338,10 +340,9 @@ async fn next(State(runtime): State<Runtime>) -> Response<Body> {
     };
     let function = &runtime.function.function;
     let deadline = SystemTime::now() + function.timeout;
-    let deadline = deadline
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_millis();
+    let deadline = deadline.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let deadline =
+        i64::try_from(deadline.as_millis()).unwrap_or(i64::MAX) + function.clock_skew * 1000;
     *runtime
         .process
         .current

@@ -54,6 +54,8 @@ pub struct Options {
     pub port: u16,
     /// Faults between the functions and the table.
     pub table_faults: Option<Faults>,
+    /// By how many seconds Lambda's clock is ahead of the functions'.
+    pub clock_skew: i64,
     /// Environment variables for the functions, besides those they need.
     pub environment: BTreeMap<String, String>,
 }
@@ -78,6 +80,7 @@ impl Options {
             processes: 1,
             port: 0,
             table_faults: None,
+            clock_skew: 0,
             environment: BTreeMap::new(),
         })
     }
@@ -168,6 +171,7 @@ impl System {
                 } else {
                     options.processes
                 },
+                clock_skew: options.clock_skew,
                 environment: environment.clone(),
             })
             .collect();

@@ -193,7 +193,7 @@ impl Worker {
                 metrics::step(step, State::Pending);
                 Reply::new(Status::Pending).message(error.to_string())
             }
-            (result, history, loaded) => {
+            (result, ..) => {
                 let error = result.err().unwrap_or(DeliveryError::Timeout);
                 if !task.is_flow {
                     tracing::error!(%contact_id, %step, outcome = "failed", %error, "the event was not stored; AWS sends it again");
@@ -203,11 +203,7 @@ impl Worker {
                 // Nobody sends a flow's event again. This is the one place where attributes reach the
                 // log: without them the contact would be lost.
                 tracing::error!(%contact_id, %step, %request_id, outcome = "failed", %error, event = payload, "the event was not stored; invoke the function with this event to replay it");
-                let mut reply = Reply::new(Status::Failed).message(error.to_string());
-                if let (Some(history), Some(loaded)) = (history, loaded) {
-                    add_record(&mut reply, step, history, &loaded.integration);
-                }
-                reply
+                Reply::new(Status::Failed).message(error.to_string())
             }
         };
         if reply.get("status") == Some(Status::Skipped.as_str()) {
@@ -245,19 +241,23 @@ impl Worker {
             self.store.load(task.contact.id)
         );
         let stored = stored?;
-        let loaded = match &stored {
-            Some(stored) if stored.history.integration != named => self
-                .integrations
-                .get(&stored.history.integration)
-                .await
-                .inspect(&on_loaded),
-            _ => loaded,
+        // A contact stays with its integration, unless all that is known of it came in events that
+        // could name none.
+        let (named, loaded) = match &stored {
+            Some(Stored { history, .. })
+                if history.integration != named
+                    && (task.integration.is_none() || history.has_delivered()) =>
+            {
+                let loaded = self.integrations.get(&history.integration).await;
+                (history.integration.clone(), loaded.inspect(&on_loaded))
+            }
+            _ => (named.to_owned(), loaded),
         };
         let loaded = match loaded {
             Ok(loaded) => loaded,
             Err(IntegrationsError::Store(error)) => return Err(error.into()),
             Err(error) => {
-                self.keep(task, named).await?;
+                self.keep(task, &named).await?;
                 lock(progress).is_stored = true;
                 return Err(error.into());
             }
@@ -269,8 +269,9 @@ impl Worker {
             contact_id: task.contact.id,
             deadline: *deadline.borrow(),
         };
-        let stored = stored
-            .unwrap_or_else(|| Stored::new(History::new(task.contact.id, named, Timestamp::now())));
+        let stored = stored.unwrap_or_else(|| {
+            Stored::new(History::new(task.contact.id, &named, Timestamp::now()))
+        });
         lock(progress).history = Some(stored.history.clone());
 
         // The token is wanted in a moment: fetch it while the intent is stored.
@@ -278,7 +279,10 @@ impl Worker {
         let warm_up_deadline = delivery.deadline;
         let warm_up = tokio::spawn(async move { dynamics.warm_up(warm_up_deadline).await.ok() });
 
-        let remember = |history: &mut History| task.remember(history, &loaded.integration);
+        let remember = |history: &mut History| {
+            history.integration.clone_from(&named);
+            task.remember(history, &loaded.integration);
+        };
         crash::point("before-the-intent-is-stored");
         let mut stored = delivery.change(stored, &remember).await?;
         crash::point("after-the-intent-is-stored");
@@ -710,7 +714,9 @@ impl Outcome {
     fn apply(&self, history: &mut History, key: &StepKey, now: Timestamp) {
         match self {
             Outcome::Delivered(response) => {
-                history.delivered(key, response.record_id, Some(response.body.clone()), now);
+                // No later step can name what was answered to one of several recordings.
+                let body = key.object_key.is_none().then(|| response.body.clone());
+                history.delivered(key, response.record_id, body, now);
             }
             Outcome::Postponed(reason, delay) => {
                 history.postponed(key, reason.clone(), now + *delay, now)

@@ -24,6 +24,15 @@
 //!   then each recording as it came. A step that uses another's response waits for it.
 //! - One worker at a time delivers a contact's steps: it holds the [`Lease`]. A worker that dies lets
 //!   its lease run out.
+//!
+//! What a worker that dies leaves behind, by where it dies:
+//!
+//! | it dies | the table | Dynamics | what follows |
+//! |---|---|---|---|
+//! | before the intent is stored | nothing | nothing | whoever sent the event is told and sends it again |
+//! | after it, before the request | pending | nothing | the lease ends, [`crate::redelivery`] sends the request |
+//! | after the request left, before the answer | pending | done, or not | the request is sent again and finds what it did |
+//! | after the answer, before it is stored | pending | done | the same |
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -481,6 +490,13 @@ impl History {
             .values()
             .filter(|step| step.state == State::Failed);
         failed.map(|step| step.updated_at).max()
+    }
+
+    /// Whether Dynamics has taken a step.
+    pub fn has_delivered(&self) -> bool {
+        self.steps
+            .values()
+            .any(|step| step.state == State::Delivered)
     }
 
     /// When the oldest pending step was intended.

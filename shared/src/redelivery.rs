@@ -21,7 +21,7 @@ use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use crate::{
@@ -37,6 +37,8 @@ use crate::{
 const CONCURRENCY: usize = 8;
 /// How many contacts of a shard are looked up at a time.
 const PAGE: i32 = 100;
+/// How long a run stays with one contact: a request that hangs must not hold up the others.
+const TIME_FOR_ONE: Duration = Duration::from_secs(15);
 /// No contact is begun with less time than this left.
 const MIN_TIME: Duration = Duration::from_secs(2);
 
@@ -189,7 +191,10 @@ impl Run<'_> {
                 .for_each_concurrent(CONCURRENCY, |id| async move {
                     if self.is_out_of_time() {
                         self.left_out.fetch_add(1, Ordering::Relaxed);
-                    } else if let Err(error) = self.contact(id).await {
+                        return;
+                    }
+                    let contact = timeout_at(self.deadline, self.contact(id)).await;
+                    if let Err(error) = contact.unwrap_or(Err(DeliveryError::Timeout)) {
                         // The others need not wait for this one; it is listed when the run comes again.
                         self.left_out.fetch_add(1, Ordering::Relaxed);
                         tracing::error!(contact_id = %id, %error, "the contact is left for the next run");
@@ -236,7 +241,7 @@ impl Run<'_> {
             loaded: &loaded,
             holder: self.holder,
             contact_id: id,
-            deadline: self.deadline,
+            deadline: self.deadline.min(Instant::now() + TIME_FOR_ONE),
         };
         let stored = delivery
             .change(stored, &|history| {
