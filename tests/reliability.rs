@@ -517,6 +517,21 @@ async fn a_clock_that_is_minutes_off_does_no_harm() {
 }
 
 #[tokio::test]
+async fn a_record_too_large_to_be_read_back_is_there_all_the_same() {
+    let system = reference_system().await;
+    system.dataverse.faults.once(Effect::CloseAfter);
+    system.dataverse.faults.add(Fault {
+        method: "GET".into(),
+        path: String::new(),
+        times: 1,
+        effect: Effect::LargeAnswer(2_000_000),
+    });
+    let reply = invoke(&system, "contact-start", &event("contact-start")).await;
+    assert_eq!(reply["status"], "delivered", "{reply:?}");
+    the_rest_of_its_life(&system).await;
+}
+
+#[tokio::test]
 async fn contacts_of_a_broken_configuration_are_kept_until_it_is_mended() {
     let system = reference_system().await;
     let other = flow(CONTACT, json!({}), json!({"integration": "second"}));

@@ -50,6 +50,14 @@ impl Request {
         self.kind != Kind::Action
     }
 
+    /// A record of which nothing is known but the id that the request created it with.
+    pub fn only_its_id(&self) -> Map<String, Json> {
+        let id = self
+            .record_id()
+            .map(|id| (self.primary_key.clone(), id.to_string().into()));
+        id.into_iter().collect()
+    }
+
     /// The id of the record that the request creates.
     pub fn record_id(&self) -> Option<Uuid> {
         match self.kind {

@@ -268,6 +268,13 @@ impl Dynamics {
                 match read_answer(&read, answer) {
                     // Not our id but another key of the table is taken.
                     Err(error) if error.is_not_found() => Err(duplicate),
+                    // It is there; only what it holds is lost.
+                    Err(DynamicsError::AnswerTooLarge { status }) => Ok(Response {
+                        status,
+                        body: request.only_its_id(),
+                        record_id: Some(record_id),
+                        attempts: 1,
+                    }),
                     read => read.map(|response| Response {
                         record_id: Some(record_id),
                         ..response
@@ -363,11 +370,7 @@ fn read_answer(request: &Request, answer: Answer) -> Result<Response, DynamicsEr
     }
     let body = match body.is_empty() {
         // Dynamics has done what it was asked; only what it says of it is lost.
-        true if is_too_large => request
-            .record_id()
-            .map(|id| (request.primary_key.clone(), id.to_string().into()))
-            .into_iter()
-            .collect(),
+        true if is_too_large => request.only_its_id(),
         true => Map::new(),
         false => match serde_json::from_slice(&body) {
             Ok(Json::Object(body)) => body,
