@@ -6,11 +6,11 @@ use std::net::SocketAddr;
 use connect_dynamics::{
     history::{History, StepKey},
     integration::StepName,
-    store::{Store, StoreError, Stored},
+    store::{Listed, SHARDS, Store, StoreError, Stored},
 };
 use jiff::Timestamp;
 use local::{system, table};
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
 
 fn at(second: i64) -> Timestamp {
@@ -95,6 +95,53 @@ async fn configurations_are_kept_by_name(store: &Store) {
     );
 }
 
+async fn an_item_is_listed_while_it_is_due_or_has_failed_and_expires_otherwise(
+    store: &Store,
+    address: SocketAddr,
+) {
+    let contact = Uuid::new_v4();
+    let item = async || {
+        let request = json!({
+            "TableName": table::TABLE_NAME,
+            "Key": {"pk": {"S": format!("CONTACT#{contact}")}},
+        });
+        table::call(address, "GetItem", &request).await.unwrap()["Item"].take()
+    };
+    let listed = async |list: Listed, at: Timestamp| {
+        let shard = contact.as_bytes()[15] % SHARDS;
+        store
+            .listed(list, shard, at, 1000)
+            .await
+            .unwrap()
+            .contains(&contact)
+    };
+    let start = StepKey::of(StepName::ContactStart);
+    let mut stored = Stored::new(history(contact));
+    stored.history.wake_at = Some(at(60));
+    store.save(&mut stored, 30).await.unwrap();
+    assert!(!listed(Listed::Due, at(59)).await && listed(Listed::Due, at(60)).await);
+    assert_eq!(
+        item().await["expiresAt"],
+        Json::Null,
+        "what is pending never expires"
+    );
+
+    stored
+        .history
+        .failed(&start, "no such column".into(), at(100));
+    stored.history.wake_at = None;
+    store.save(&mut stored, 30).await.unwrap();
+    assert!(!listed(Listed::Due, at(1000)).await);
+    assert!(listed(Listed::Failed, at(100)).await && !listed(Listed::Failed, at(101)).await);
+
+    stored.history.intend(&start, at(200));
+    stored.history.delivered(&start, None, None, at(200));
+    store.save(&mut stored, 30).await.unwrap();
+    assert!(!listed(Listed::Due, at(1000)).await && !listed(Listed::Failed, at(0)).await);
+    let expires = at(200).as_second() + 30 * 86_400;
+    assert_eq!(item().await["expiresAt"], json!({"N": expires.to_string()}));
+}
+
 async fn a_missing_table_is_named(address: SocketAddr) {
     let store = system::store(address, "nowhere").await;
     let error = store.load(Uuid::new_v4()).await.unwrap_err();
@@ -107,6 +154,7 @@ async fn all(address: SocketAddr, table: &str) {
     a_late_writer_never_overwrites_a_newer_state(&store).await;
     an_item_larger_than_dynamodb_holds_is_told(&store).await;
     configurations_are_kept_by_name(&store).await;
+    an_item_is_listed_while_it_is_due_or_has_failed_and_expires_otherwise(&store, address).await;
     a_missing_table_is_named(address).await;
 }
 
@@ -122,7 +170,7 @@ async fn the_embedded_dynamodb() {
 async fn amazons_dynamodb_local() {
     let address = std::env::var("DYNAMODB_LOCAL").expect("DYNAMODB_LOCAL holds its address");
     let address = address.parse().expect("an address with a port");
-    table::create(address)
+    table::call(address, "CreateTable", &table::definition())
         .await
         .expect("DynamoDB Local makes the table");
     all(address, table::TABLE_NAME).await;

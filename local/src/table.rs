@@ -9,10 +9,7 @@ use axum::{
 };
 use dynoxide::Database;
 use serde_json::{Value as Json, json};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
-};
+use tokio::net::TcpListener;
 
 use crate::{
     http::{self, close_connection},
@@ -129,27 +126,28 @@ async fn answer(
     }
 }
 
-/// Makes the table in a DynamoDB that is not the embedded one.
+/// Calls a DynamoDB on loopback directly: for what the library's store has no business doing, such as
+/// making the table or looking at an item's bare attributes.
 ///
 /// # Errors
 /// When it does not answer, or refuses.
-pub async fn create(address: SocketAddr) -> io::Result<()> {
-    let body = definition().to_string();
-    let mut stream = tokio::net::TcpStream::connect(address).await?;
-    // One request, by hand: the library's store has no business creating tables.
-    let request = format!(
-        "POST / HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/x-amz-json-1.0\r\n\
-         X-Amz-Target: DynamoDB_20120810.CreateTable\r\nConnection: close\r\n\
-         Authorization: AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/dynamodb/aws4_request, \
-         SignedHeaders=host, Signature=none\r\nX-Amz-Date: 20260101T000000Z\r\n\
-         Content-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    match answer.starts_with("HTTP/1.1 200") {
-        true => Ok(()),
-        false => Err(io::Error::other(answer)),
+pub async fn call(address: SocketAddr, operation: &str, request: &Json) -> io::Result<Json> {
+    let call = reqwest::Client::new()
+        .post(format!("http://{address}/"))
+        .header(CONTENT_TYPE, "application/x-amz-json-1.0")
+        .header("X-Amz-Target", format!("DynamoDB_20120810.{operation}"))
+        .header("X-Amz-Date", "20260101T000000Z")
+        .header(
+            "Authorization",
+            "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/dynamodb/aws4_request, \
+             SignedHeaders=host, Signature=none",
+        )
+        .body(request.to_string());
+    let answer = call.send().await.map_err(io::Error::other)?;
+    let status = answer.status();
+    let text = answer.text().await.map_err(io::Error::other)?;
+    match status.is_success() {
+        true => serde_json::from_str(&text).map_err(io::Error::other),
+        false => Err(io::Error::other(text)),
     }
 }

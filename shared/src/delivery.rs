@@ -719,7 +719,7 @@ impl Outcome {
                 history.delivered(key, response.record_id, body, now);
             }
             Outcome::Postponed(reason, delay) => {
-                history.postponed(key, reason.clone(), now + *delay, now)
+                history.postponed(key, reason.clone(), now + *delay, now);
             }
             Outcome::Failed(reason) => history.failed(key, reason.clone(), now),
             Outcome::Skipped(reason) => history.skipped(key, reason.clone(), now),
@@ -844,7 +844,7 @@ fn add_record(reply: &mut Reply, step: StepName, history: &History, integration:
         match address.render(&root, &integration.templates, &scope) {
             Ok(url) => reply.screen_pop(url, *target),
             Err(error) => {
-                tracing::warn!(contact_id = %history.contact_id, %error, "there is no page to open")
+                tracing::warn!(contact_id = %history.contact_id, %error, "there is no page to open");
             }
         }
     }
@@ -862,5 +862,7 @@ fn is_pending(history: &History, key: &StepKey) -> bool {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|error| error.into_inner())
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }

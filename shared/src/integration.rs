@@ -759,7 +759,7 @@ impl Compiler {
             .map_err(|errors| {
                 errors
                     .iter()
-                    .for_each(|error| self.problem(error.to_string()))
+                    .for_each(|error| self.problem(error.to_string()));
             })
             .ok()
     }

@@ -70,7 +70,10 @@ impl Integrations {
     /// [`IntegrationsError`] when it does not exist, is not valid or cannot be read.
     pub async fn get(self: &Arc<Self>, name: &str) -> Result<Arc<Loaded>, IntegrationsError> {
         let known = {
-            let mut loaded = self.loaded.lock().unwrap_or_else(|e| e.into_inner());
+            let mut loaded = self
+                .loaded
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
             loaded.get_mut(name).map(|(integration, checked_at)| {
                 let stale = checked_at.elapsed() > REFRESH;
                 if stale {
@@ -132,7 +135,10 @@ impl Integrations {
             dynamics,
             document,
         });
-        let mut integrations = self.loaded.lock().unwrap_or_else(|e| e.into_inner());
+        let mut integrations = self
+            .loaded
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         integrations.insert(name.to_owned(), (loaded.clone(), Instant::now()));
         Ok(loaded)
     }

@@ -77,7 +77,7 @@ impl Secrets {
         let cached = self
             .cache
             .lock()
-            .unwrap_or_else(|e| e.into_inner())
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
             .get(id)
             .cloned();
         match cached {
@@ -109,7 +109,10 @@ impl Secrets {
             }
         })?;
         let secret = read(id, answer.secret_string().unwrap_or_default())?;
-        let mut cache = self.cache.lock().unwrap_or_else(|e| e.into_inner());
+        let mut cache = self
+            .cache
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         cache.insert(id.to_owned(), secret.clone());
         Ok(secret)
     }

@@ -546,7 +546,8 @@ fn to_json(value: &Value) -> Json {
 /// write a zero that nobody measured.
 fn int(value: &Value, default: Option<Value>) -> Result<Value, Error> {
     number(value, default, "a whole number", |number| {
-        // Within what a JSON reader can hold exactly.
+        // Within what a JSON reader can hold exactly; what is behind the point goes.
+        #[expect(clippy::cast_possible_truncation, reason = "the bound is checked")]
         (number.abs() < 9e15).then(|| Value::from(number as i64))
     })
 }

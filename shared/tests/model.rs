@@ -237,7 +237,7 @@ impl Model for Contact {
             match (&worker.at, worker.event) {
                 (Phase::Idle, Event::Step(_)) => actions.push(Action::Begin(index)),
                 (Phase::Idle | Phase::Done, Event::Redelivery) if world.is_due() => {
-                    actions.push(Action::Begin(index))
+                    actions.push(Action::Begin(index));
                 }
                 (Phase::Read(_), _) => actions.push(Action::Write(index)),
                 (Phase::Holds(..), _) => {
@@ -335,7 +335,7 @@ impl Model for Contact {
                 match is_taken {
                     true => history.delivered(&step_key(key), Some(CONTACT), None, now),
                     false => {
-                        history.postponed(&step_key(key), "lost".into(), at(world.clock + 5), now)
+                        history.postponed(&step_key(key), "lost".into(), at(world.clock + 5), now);
                     }
                 }
                 world.claim(index, &mut history);

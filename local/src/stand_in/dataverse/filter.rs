@@ -12,7 +12,7 @@ use super::schema::{Kind, Table, is_date_time};
 
 /// A parsed filter.
 #[derive(Debug, PartialEq)]
-pub enum Filter {
+pub(super) enum Filter {
     And(Box<Filter>, Box<Filter>),
     Or(Box<Filter>, Box<Filter>),
     Not(Box<Filter>),
@@ -21,7 +21,7 @@ pub enum Filter {
 }
 
 #[derive(Debug, PartialEq, Clone, Copy)]
-pub enum Operator {
+pub(super) enum Operator {
     Equal,
     NotEqual,
     Greater,
@@ -31,7 +31,7 @@ pub enum Operator {
 }
 
 #[derive(Debug, PartialEq, Clone, Copy)]
-pub enum Function {
+pub(super) enum Function {
     Contains,
     StartsWith,
     EndsWith,
@@ -51,7 +51,7 @@ impl Filter {
     ///
     /// # Errors
     /// The message Dataverse gives for a filter it cannot read.
-    pub fn parse(table: &Table, text: &str) -> Result<Filter, String> {
+    pub(super) fn parse(table: &Table, text: &str) -> Result<Filter, String> {
         let mut parser = Parser {
             table,
             tokens: tokens(text)?,
@@ -68,7 +68,7 @@ impl Filter {
     }
 
     /// Whether a record fits. Text is compared without regard to case, as Dataverse does.
-    pub fn matches(&self, record: &Map<String, Json>) -> bool {
+    pub(super) fn matches(&self, record: &Map<String, Json>) -> bool {
         match self {
             Filter::And(left, right) => left.matches(record) && right.matches(record),
             Filter::Or(left, right) => left.matches(record) || right.matches(record),
@@ -109,7 +109,7 @@ impl Filter {
 }
 
 /// The order of two values of one column.
-pub fn compare(left: &Json, right: &Json) -> Option<Ordering> {
+pub(super) fn compare(left: &Json, right: &Json) -> Option<Ordering> {
     match (left, right) {
         (Json::Null, Json::Null) => Some(Ordering::Equal),
         (Json::Null, _) => Some(Ordering::Less),
