@@ -318,7 +318,6 @@ async fn answers_that_are_no_answers_say_so() {
     for (effect, expected) in [
         (Effect::SignInPage, "is no JSON object"),
         (Effect::TruncatedAnswer, "is no JSON object"),
-        (Effect::LargeAnswer(1_100_000), "larger than 1 MB"),
         (
             Effect::Redirect("http://127.0.0.1:9/elsewhere".into()),
             "never followed",
@@ -337,6 +336,40 @@ async fn answers_that_are_no_answers_say_so() {
             .unwrap_err();
         assert!(error.to_string().contains(expected), "{effect:?}: {error}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_too_large_to_read_fails_a_query_and_not_what_was_written() {
+    let environment = environment().await;
+    let id = Uuid::new_v4();
+    for request in [create(id, json!({})), update(id, json!({"subject": "x"}))] {
+        environment
+            .dataverse
+            .faults
+            .once(Effect::LargeAnswer(1_100_000));
+        let response = environment.dynamics.send(&request, soon()).await.unwrap();
+        assert_eq!(response.attempts, 1, "{:?}", request.kind);
+    }
+    assert_eq!(
+        environment.dataverse.record("phonecalls", id).unwrap()["subject"],
+        "x"
+    );
+    environment
+        .dataverse
+        .faults
+        .once(Effect::LargeAnswer(1_100_000));
+    let query = Request {
+        method: Method::Get,
+        path: "phonecalls".into(),
+        body: None,
+        kind: Kind::Read,
+        primary_key: "activityid".into(),
+    };
+    let error = environment.dynamics.send(&query, soon()).await.unwrap_err();
+    assert!(
+        error.is_permanent() && error.to_string().contains("larger than 1 MB"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
