@@ -26,7 +26,7 @@ pub mod function;
 pub mod history;
 pub mod integration;
 pub mod integrations;
-pub mod metrics;
+mod metrics;
 pub mod pasted;
 pub mod recording;
 pub mod redelivery;

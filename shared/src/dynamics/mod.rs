@@ -2,7 +2,7 @@
 //!
 //! Owns the Web API's headers
 //! (<https://learn.microsoft.com/power-apps/developer/data-platform/webapi/compose-http-requests-handle-errors>),
-//! what is repeated and when, and the reading of answers. Tokens are [`token`]'s, the meaning of
+//! what is repeated and when, and the reading of answers. Tokens are `token`'s, the meaning of
 //! refusals [`error`]'s. No other module of the library knows reqwest.
 
 pub mod error;
