@@ -1,11 +1,13 @@
 //! The store against a real table: the embedded DynamoDB and, where `tests/run` has started it,
 //! Amazon's own DynamoDB Local.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use connect_dynamics::{
     history::{History, StepKey},
     integration::StepName,
+    integrations::{Integrations, IntegrationsError},
+    secret::Secrets,
     store::{Listed, SHARDS, Store, StoreError, Stored},
 };
 use jiff::Timestamp;
@@ -162,6 +164,57 @@ async fn all(address: SocketAddr, table: &str) {
 async fn the_embedded_dynamodb() {
     let address = table::serve(0).await.unwrap();
     all(address, table::TABLE_NAME).await;
+}
+
+#[tokio::test]
+async fn a_warm_function_takes_up_a_changed_configuration_and_never_a_broken_one() {
+    let address = table::serve(0).await.unwrap();
+    let store = Arc::new(system::store(address, table::TABLE_NAME).await);
+    let config = aws_config::SdkConfig::builder()
+        .behavior_version(aws_config::BehaviorVersion::v2026_01_12())
+        .build();
+    let secrets = Arc::new(Secrets::new(&config));
+    let integrations = Integrations::new(store.clone(), secrets).refresh_after(Duration::ZERO);
+    let integrations = Arc::new(integrations);
+    let days = async || {
+        let loaded = integrations.get("default").await.unwrap();
+        loaded.integration.configuration.retention_days
+    };
+    assert!(matches!(
+        integrations.get("default").await,
+        Err(IntegrationsError::Unknown(_))
+    ));
+    let mut document = end_to_end::reference();
+    store
+        .save_integration("default", &document.to_string())
+        .await
+        .unwrap();
+    assert_eq!(days().await, 30);
+
+    document["retentionDays"] = 60.into();
+    store
+        .save_integration("default", &document.to_string())
+        .await
+        .unwrap();
+    assert_eq!(days().await, 30, "no contact waits for it");
+    end_to_end::eventually("the change is taken up", async || days().await == 60).await;
+
+    let before = integrations.get("default").await.unwrap();
+    store.save_integration("default", "{}").await.unwrap();
+    for _ in 0..50 {
+        assert_eq!(days().await, 60);
+    }
+    document["retentionDays"] = 90.into();
+    store
+        .save_integration("default", &document.to_string())
+        .await
+        .unwrap();
+    end_to_end::eventually("the mended one is taken up", async || days().await == 90).await;
+    let after = integrations.get("default").await.unwrap();
+    assert!(
+        Arc::ptr_eq(&before.dynamics, &after.dynamics),
+        "the connection has not changed: its token and its open connections stay"
+    );
 }
 
 /// `tests/run` starts DynamoDB Local and makes the table.

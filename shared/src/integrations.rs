@@ -52,6 +52,7 @@ pub struct Integrations {
     http: Http,
     secrets: Arc<Secrets>,
     loaded: Mutex<HashMap<String, (Arc<Loaded>, Instant)>>,
+    refresh_after: Duration,
 }
 
 impl Integrations {
@@ -61,6 +62,16 @@ impl Integrations {
             http: Http::default(),
             secrets,
             loaded: Mutex::default(),
+            refresh_after: REFRESH,
+        }
+    }
+
+    /// Looks for a changed configuration after another time than a minute.
+    #[must_use]
+    pub fn refresh_after(self, refresh_after: Duration) -> Integrations {
+        Integrations {
+            refresh_after,
+            ..self
         }
     }
 
@@ -75,7 +86,7 @@ impl Integrations {
                 .lock()
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
             loaded.get_mut(name).map(|(integration, checked_at)| {
-                let stale = checked_at.elapsed() > REFRESH;
+                let stale = checked_at.elapsed() > self.refresh_after;
                 if stale {
                     // Now, so that the next contact does not ask as well.
                     *checked_at = Instant::now();
