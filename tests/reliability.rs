@@ -489,6 +489,17 @@ async fn a_contact_larger_than_an_item_keeps_what_templates_use() {
         assert_eq!(reply["status"], "delivered", "{function}: {reply:?}");
     }
     let stored = system.store.load(CONTACT).await.unwrap().unwrap();
+    let states: Vec<State> = stored
+        .history
+        .steps
+        .values()
+        .map(|step| step.state)
+        .collect();
+    assert_eq!(
+        states,
+        [State::Delivered; 3],
+        "the table knows what the flow was told"
+    );
     let size = serde_json::to_vec(&stored.history).unwrap().len();
     assert!(size < 400 * 1024, "{size}");
     let logs = system.lambda.logs();

@@ -510,25 +510,27 @@ impl Delivery<'_> {
         let retention_days = self.integration().configuration.retention_days;
         let mut is_shrunk = false;
         loop {
-            let before = stored.history.clone();
-            change(&mut stored.history);
-            self.claim(&mut stored.history);
-            if stored.history == before {
+            let mut changed = stored.clone();
+            change(&mut changed.history);
+            self.claim(&mut changed.history);
+            if is_shrunk {
+                self.shrink(&mut changed.history);
+            }
+            if changed.history == stored.history {
                 return Ok(stored);
             }
-            match self.store.save(&mut stored, retention_days).await {
-                Ok(()) => return Ok(stored),
+            match self.store.save(&mut changed, retention_days).await {
+                Ok(()) => return Ok(changed),
                 Err(StoreError::Conflict) => {
                     stored = self
                         .store
                         .load(self.contact_id)
                         .await?
-                        .unwrap_or_else(|| Stored::new(before));
+                        .unwrap_or_else(|| Stored::new(stored.history));
                 }
                 Err(StoreError::TooLarge) if !is_shrunk => {
                     tracing::warn!(contact_id = %self.contact_id, "the contact's history is too large for an item; responses are reduced to what templates use");
                     is_shrunk = true;
-                    self.shrink(&mut stored.history);
                 }
                 Err(error) => return Err(error),
             }
@@ -564,21 +566,21 @@ impl Delivery<'_> {
     }
 
     /// Delivers what is pending, as long as the lease is ours, there is something to deliver, and
-    /// there is time.
+    /// there is time. Tells `note` of every state on the way, and returns the last.
     pub(crate) async fn deliver(
         &self,
         mut stored: Stored,
         note: &dyn Fn(&Stored),
-    ) -> Result<(), StoreError> {
+    ) -> Result<Stored, StoreError> {
         note(&stored);
         loop {
             let history = &stored.history;
             let next = history.next(|step| self.needs(step), Timestamp::now());
             let (Next::Deliver(key), true) = (next, history.is_held_by(self.holder)) else {
-                return Ok(());
+                return Ok(stored);
             };
             if Instant::now() + MIN_DELIVERY > self.deadline {
-                return Ok(());
+                return Ok(stored);
             }
             let outcome = self.deliver_step(history, &key).await;
             crash::point("after-the-answer");

@@ -11,7 +11,7 @@
 use std::{
     collections::HashSet,
     sync::{
-        Arc, Mutex, PoisonError,
+        Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -250,13 +250,7 @@ impl Run<'_> {
                 }
             })
             .await?;
-        let last = Arc::new(Mutex::new(stored.history.clone()));
-        delivery
-            .deliver(stored, &|stored| {
-                *last.lock().unwrap_or_else(PoisonError::into_inner) = stored.history.clone();
-            })
-            .await?;
-        let history = last.lock().unwrap_or_else(PoisonError::into_inner);
+        let history = delivery.deliver(stored, &|_| {}).await?.history;
         let count = |state: State| {
             history
                 .steps
