@@ -857,6 +857,7 @@ async fn metrics_count_what_became_of_the_steps() {
     for (name, expected) in [
         ("Delivered contact-start", 1.0),
         ("Failed contact-end", 1.0),
+        ("Failed ", 1.0),
         ("Skipped recording-available", 1.0),
         ("Pending contact-start", 1.0),
         ("Throttled ", 2.0),

@@ -199,7 +199,7 @@ impl Worker {
                     tracing::error!(%contact_id, %step, outcome = "failed", %error, "the event was not stored; AWS sends it again");
                     return Err(error);
                 }
-                metrics::not_stored(step);
+                metrics::not_stored();
                 // Nobody sends a flow's event again. This is the one place where attributes reach the
                 // log: without them the contact would be lost.
                 tracing::error!(%contact_id, %step, %request_id, outcome = "failed", %error, event = payload, "the event was not stored; invoke the function with this event to replay it");

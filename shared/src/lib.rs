@@ -17,6 +17,7 @@
 
 pub mod address;
 pub mod body;
+pub mod cause;
 pub mod contact;
 mod crash;
 pub mod delivery;

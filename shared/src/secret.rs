@@ -6,11 +6,11 @@
 use std::{collections::HashMap, fmt, sync::Mutex};
 
 use aws_config::SdkConfig;
-use aws_sdk_secretsmanager::{
-    Client, error::DisplayErrorContext, operation::get_secret_value::GetSecretValueError,
-};
+use aws_sdk_secretsmanager::{Client, operation::get_secret_value::GetSecretValueError};
 use jiff::civil::Date;
 use serde::Deserialize;
+
+use crate::cause;
 
 /// A client secret of Entra ID.
 #[derive(Clone, PartialEq, Eq)]
@@ -104,7 +104,7 @@ impl Secrets {
                 | (_, Some("AccessDeniedException")) => SecretError::AccessDenied(id.to_owned()),
                 _ => SecretError::Unavailable {
                     id: id.to_owned(),
-                    reason: DisplayErrorContext(&error).to_string(),
+                    reason: cause::of_aws(&error),
                 },
             }
         })?;

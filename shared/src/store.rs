@@ -18,13 +18,13 @@ use std::collections::HashMap;
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
     Client,
-    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+    error::{ProvideErrorMetadata, SdkError},
     types::AttributeValue,
 };
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::history::History;
+use crate::{cause, history::History};
 
 /// Each list of the index is spread over this many partitions, so that it scales.
 pub const SHARDS: u8 = 16;
@@ -251,7 +251,7 @@ impl Store {
             }
             _ => StoreError::Unavailable {
                 table,
-                reason: DisplayErrorContext(error).to_string(),
+                reason: cause::of_aws(error),
             },
         }
     }

@@ -25,6 +25,7 @@ use uuid::Uuid;
 pub use self::error::DynamicsError;
 use self::{error::refusal, token::Tokens};
 use crate::{
+    cause,
     integration::Connection,
     metrics,
     request::{Kind, Request},
@@ -123,20 +124,11 @@ impl Http {
                     .unwrap_or("the host")
                     .to_owned(),
                 sent: !error.is_connect(),
-                reason: root_cause(&error),
+                reason: cause::innermost(&error),
             }),
             Ok(Ok(answer)) => Ok(answer),
         }
     }
-}
-
-/// The innermost cause: "connection refused", not "error sending request".
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 impl Dynamics {
