@@ -1,7 +1,11 @@
 //! Serving HTTP on loopback, with the one thing frameworks do not offer: a connection that closes
 //! without an answer.
 
-use std::{convert::Infallible, io, net::SocketAddr};
+use std::{
+    convert::Infallible,
+    io,
+    net::{Ipv4Addr, SocketAddr},
+};
 
 use axum::{
     Router,
@@ -31,7 +35,17 @@ pub fn close_connection() -> Response<Body> {
 /// # Errors
 /// When the port is taken.
 pub async fn serve(port: u16, router: Router) -> io::Result<SocketAddr> {
-    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    serve_at(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), router).await
+}
+
+/// [`serve`], at any address of this machine.
+///
+/// # Errors
+/// When the address is taken, or none of this machine's.
+pub async fn serve_at(address: SocketAddr, router: Router) -> io::Result<SocketAddr> {
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot listen at {address}: {error}"))
+    })?;
     let address = listener.local_addr()?;
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {

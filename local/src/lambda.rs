@@ -96,10 +96,9 @@ struct Process {
 }
 
 const ACCOUNT: &str = "123456789012";
-/// What the functions are told of AWS. The key is made up; nothing here checks a signature.
-const AWS_ENVIRONMENT: [(&str, &str); 4] = [
+/// What the functions are told of AWS. Nothing here checks a signature.
+const AWS_ENVIRONMENT: [(&str, &str); 3] = [
     ("AWS_REGION", "us-east-1"),
-    ("AWS_ACCESS_KEY_ID", "local"),
     ("AWS_SECRET_ACCESS_KEY", "local"),
     ("AWS_EC2_METADATA_DISABLED", "true"),
 ];
@@ -251,6 +250,7 @@ impl Running {
         let mut child = Command::new(&function.binary)
             .env_clear()
             .envs(AWS_ENVIRONMENT)
+            .env("AWS_ACCESS_KEY_ID", &function.name)
             .env("AWS_LAMBDA_RUNTIME_API", runtime_api.to_string())
             .env("AWS_LAMBDA_FUNCTION_NAME", &function.name)
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")

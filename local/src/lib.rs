@@ -1,3 +1,4 @@
+pub mod aws;
 pub mod http;
 pub mod lambda;
 pub mod life;

@@ -2,13 +2,18 @@
 
 use std::{
     io,
+    net::IpAddr,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use anstream::{eprintln, println};
+use aws_config::{BehaviorVersion, Region};
 use clap::{Parser, Subcommand};
-use connect_dynamics::integration::{self, Integration};
+use connect_dynamics::{
+    integration::{self, Integration},
+    store::Store,
+};
 use local::{
     life,
     storm::{self, Storm},
@@ -37,9 +42,13 @@ enum Command {
     Life,
     /// Keeps the system up, for events of your own.
     Serve {
-        /// The port of the Invoke API.
+        /// The port of the Invoke API. AWS's other services, Dataverse and Entra ID have the next three.
         #[arg(long, default_value_t = 9001)]
         port: u16,
+        /// An address besides loopback to listen at, such as the one that containers reach this machine
+        /// by.
+        #[arg(long)]
+        listen: Option<IpAddr>,
     },
     /// Sends many contacts' events with faults at every boundary, and audits what Dynamics holds.
     Storm {
@@ -63,6 +72,15 @@ enum Command {
     Check,
     /// Prints the JSON Schema of a configuration.
     Schema,
+    /// Validates a configuration and saves it in a deployed stack's table, with your AWS credentials.
+    Save {
+        /// The table, by the stack's output TableName.
+        #[arg(long)]
+        table: String,
+        /// The stack's region; by AWS_REGION or the profile unless given.
+        #[arg(long)]
+        region: Option<String>,
+    },
 }
 
 #[tokio::main]
@@ -82,7 +100,16 @@ async fn run(arguments: Arguments) -> io::Result<ExitCode> {
             println!("{:#}", integration::schema());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Check => check(arguments.config.as_deref()),
+        Command::Check => {
+            let path = arguments.config.ok_or_else(which)?;
+            load(&path)?;
+            println!("{} is valid.", path.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Save { table, region } => {
+            let path = arguments.config.ok_or_else(which)?;
+            save(&path, &table, region).await
+        }
         Command::Life => {
             build()?;
             let system = System::start(options(arguments.config.as_deref())?).await?;
@@ -122,11 +149,15 @@ async fn run(arguments: Arguments) -> io::Result<ExitCode> {
                 false => ExitCode::FAILURE,
             })
         }
-        Command::Serve { port } => {
+        Command::Serve { port, listen } => {
             build()?;
             let mut options = options(arguments.config.as_deref())?;
             options.port = port;
-            serve(&System::start(options).await?, &arguments.events).await
+            options.listen = listen;
+            let configuration = options.configuration.clone();
+            let system = System::start(options).await?;
+            system.save_for_containers(configuration).await?;
+            serve(&system, &arguments.events).await
         }
     }
 }
@@ -170,40 +201,51 @@ fn read(path: &Path) -> io::Result<String> {
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
-fn check(config: Option<&Path>) -> io::Result<ExitCode> {
-    let Some(path) = config else {
-        return Err(io::Error::other(
-            "which configuration? give it with --config FILE",
-        ));
-    };
-    match Integration::load(&read(path)?) {
-        Ok(_) => {
-            println!("{} is valid.", path.display());
-            Ok(ExitCode::SUCCESS)
-        }
-        Err(error) => {
-            eprintln!("{}: {error}", path.display());
-            Ok(ExitCode::FAILURE)
-        }
+fn which() -> io::Error {
+    io::Error::other("which configuration? give it with --config FILE")
+}
+
+/// A configuration's text, and the integration it makes.
+fn load(path: &Path) -> io::Result<(String, Integration)> {
+    let document = read(path)?;
+    let integration = Integration::load(&document)
+        .map_err(|error| io::Error::other(format!("{}: {error}", path.display())))?;
+    Ok((document, integration))
+}
+
+/// <https://docs.aws.amazon.com/sdk-for-rust/latest/dg/credproviders.html>
+async fn save(path: &Path, table: &str, region: Option<String>) -> io::Result<ExitCode> {
+    let (document, integration) = load(path)?;
+    let mut config = aws_config::defaults(BehaviorVersion::v2026_01_12());
+    if let Some(region) = region {
+        config = config.region(Region::new(region));
     }
+    let config = config.load().await;
+    if config.region().is_none() {
+        return Err(io::Error::other(
+            "which region is the stack in? give it with --region",
+        ));
+    }
+    let name = &integration.configuration.name;
+    let store = Store::new(&config, table);
+    store
+        .save_integration(name, &document)
+        .await
+        .map_err(io::Error::other)?;
+    println!("The integration `{name}` is saved in {table}. The functions use it within a minute.");
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn serve(system: &System, events: &Path) -> io::Result<ExitCode> {
     let addresses = &system.addresses;
-    println!(
-        "\n{}",
-        "The system is up, on loopback. Ctrl-C ends it."
-            .green()
-            .bold()
-    );
+    println!("\n{}", "The system is up. Ctrl-C ends it.".green().bold());
     for (name, address) in [
         ("Invoke API", addresses.invoke),
-        ("DynamoDB", addresses.dynamodb),
+        ("DynamoDB and Secrets Manager", addresses.aws),
         ("Dataverse", addresses.dataverse),
         ("Entra ID", addresses.entra),
-        ("Secrets Manager", addresses.secrets_manager),
     ] {
-        println!("  {name:<16} http://{address}");
+        println!("  {name:<28} http://{address}");
     }
     println!("\nInvoke a function with an event of your own:");
     for (step, file, _) in life::EVENTS {

@@ -97,7 +97,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 pub async fn run(storm: &Storm, mut options: Options) -> io::Result<Audit> {
     let table_faults = Faults::default();
     options.processes = storm.processes;
-    options.table_faults = Some(table_faults.clone());
+    options.table_faults = table_faults.clone();
     options.configuration["steps"]["contact-start"]["request"]["body"] = json!({
         "phonenumber": "{{CustomerEndpoint}}",
         "actualstart": "{{InitiationTimestamp}}",

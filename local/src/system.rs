@@ -3,17 +3,19 @@
 use std::{
     collections::BTreeMap,
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use aws_config::{BehaviorVersion, Region};
+use axum::Router;
 use connect_dynamics::{integration::Integration, redelivery::Report, store::Store};
 use serde_json::Value as Json;
 
 use crate::{
+    aws::Aws,
     http,
     lambda::{Function, Lambda},
     stand_in::{
@@ -27,6 +29,9 @@ pub const REFERENCE: &str = include_str!("../reference-integration.json");
 /// The made-up client secret of a local run.
 pub const CLIENT_SECRET: &str = "made-up-client-secret-for-this-machine";
 
+/// The integration of functions that `sam local invoke` runs in containers.
+pub const FOR_CONTAINERS: &str = "sam-local";
+
 /// The function that delivers what was left behind.
 pub const REDELIVERY: &str = "redelivery";
 
@@ -37,7 +42,7 @@ pub const FUNCTIONS: [(&str, u64); 5] = [
     ("contact-answered", 10),
     ("contact-end", 10),
     ("recording-available", 30),
-    (REDELIVERY, 50),
+    (REDELIVERY, 55),
 ];
 
 /// How to start a system.
@@ -50,10 +55,13 @@ pub struct Options {
     pub binaries: PathBuf,
     /// How many processes each function has.
     pub processes: usize,
-    /// The port of the Invoke API; 0 for a free one.
+    /// An address besides loopback to listen at.
+    pub listen: Option<IpAddr>,
+    /// The port of the Invoke API; those of AWS's other services, Dataverse and Entra ID follow it. 0
+    /// for free ones.
     pub port: u16,
     /// Faults between the functions and the table.
-    pub table_faults: Option<Faults>,
+    pub table_faults: Faults,
     /// By how many seconds Lambda's clock is ahead of the functions'.
     pub clock_skew: i64,
     /// Environment variables for the functions, besides those they need.
@@ -78,8 +86,9 @@ impl Options {
             configuration: serde_json::from_str(REFERENCE).map_err(io::Error::other)?,
             binaries: folder.to_owned(),
             processes: 1,
+            listen: None,
             port: 0,
-            table_faults: None,
+            table_faults: Faults::default(),
             clock_skew: 0,
             environment: BTreeMap::new(),
         })
@@ -102,10 +111,10 @@ pub struct System {
 #[derive(Debug, Clone)]
 pub struct Addresses {
     pub invoke: SocketAddr,
-    pub dynamodb: SocketAddr,
+    /// DynamoDB and Secrets Manager.
+    pub aws: SocketAddr,
     pub dataverse: SocketAddr,
     pub entra: SocketAddr,
-    pub secrets_manager: SocketAddr,
 }
 
 impl System {
@@ -123,14 +132,22 @@ impl System {
         let secret = serde_json::json!({"clientSecret": CLIENT_SECRET, "expiresOn": "2030-01-31"});
         secrets_manager.set(&setting("clientSecretId"), &secret.to_string());
 
-        let entra_address = http::serve(0, entra.router()).await?;
-        let dataverse_address = http::serve(0, dataverse.router()).await?;
-        let secrets_manager_address = http::serve(0, secrets_manager.router()).await?;
-        let dynamodb_address = table::serve(0).await?;
-        let functions_dynamodb = match options.table_faults {
-            Some(faults) => table::serve_with_faults(dynamodb_address, faults).await?,
-            None => dynamodb_address,
+        let serve = async |offset: u16, router: Router| -> io::Result<SocketAddr> {
+            let port = match options.port {
+                0 => 0,
+                port => port.saturating_add(offset),
+            };
+            let address = http::serve(port, router.clone()).await?;
+            if let Some(other) = options.listen {
+                http::serve_at(SocketAddr::new(other, address.port()), router).await?;
+            }
+            Ok(address)
         };
+        let dynamodb = table::serve(0).await?;
+        let aws = Aws::new(dynamodb, options.table_faults, secrets_manager.clone());
+        let aws_address = serve(1, aws.router()).await?;
+        let dataverse_address = serve(2, dataverse.router()).await?;
+        let entra_address = serve(3, entra.router()).await?;
         let environment_uri = format!("http://{dataverse_address}");
         dataverse.set_origin(&environment_uri);
         connection["scope"] = format!("{environment_uri}/.default").into();
@@ -139,7 +156,7 @@ impl System {
 
         let document = configuration.to_string();
         let integration = Integration::load(&document).map_err(io::Error::other)?;
-        let store = Arc::new(store(dynamodb_address, TABLE_NAME).await);
+        let store = Arc::new(store(dynamodb, TABLE_NAME).await);
         let name = &integration.configuration.name;
         store
             .save_integration(name, &document)
@@ -150,12 +167,8 @@ impl System {
             ("TABLE_NAME".to_owned(), TABLE_NAME.to_owned()),
             ("INTEGRATION".to_owned(), name.clone()),
             (
-                "AWS_ENDPOINT_URL_DYNAMODB".to_owned(),
-                format!("http://{functions_dynamodb}"),
-            ),
-            (
-                "AWS_ENDPOINT_URL_SECRETS_MANAGER".to_owned(),
-                format!("http://{secrets_manager_address}"),
+                "AWS_ENDPOINT_URL".to_owned(),
+                format!("http://{aws_address}"),
             ),
         ]);
         environment.extend(options.environment);
@@ -165,7 +178,7 @@ impl System {
                 name: name.to_owned(),
                 binary: options.binaries.join(name),
                 timeout: Duration::from_secs(seconds),
-                // As in AWS: one at a time.
+                // As in AWS, whose schedule never starts two at a time.
                 processes: if name == REDELIVERY {
                     1
                 } else {
@@ -176,7 +189,7 @@ impl System {
             })
             .collect();
         let lambda = Lambda::start(functions).await?;
-        let invoke = http::serve(options.port, lambda.router()).await?;
+        let invoke = serve(0, lambda.router()).await?;
         Ok(System {
             entra,
             dataverse,
@@ -186,16 +199,35 @@ impl System {
             integration,
             addresses: Addresses {
                 invoke,
-                dynamodb: dynamodb_address,
+                aws: aws_address,
                 dataverse: dataverse_address,
                 entra: entra_address,
-                secrets_manager: secrets_manager_address,
             },
         })
     }
 }
 
 impl System {
+    /// Saves the configuration a second time, as the integration `sam-local`, with the addresses that a
+    /// container knows this machine by. env.json names it to `sam local invoke`.
+    ///
+    /// # Errors
+    /// When it cannot be saved.
+    pub async fn save_for_containers(&self, mut configuration: Json) -> io::Result<()> {
+        let address =
+            |address: SocketAddr| format!("http://host.docker.internal:{}", address.port());
+        let connection = &mut configuration["connection"];
+        // The stand-in's tokens are for the address that it knows itself by.
+        connection["scope"] = format!("http://{}/.default", self.addresses.dataverse).into();
+        connection["environmentUri"] = address(self.addresses.dataverse).into();
+        connection["authority"] = address(self.addresses.entra).into();
+        configuration["name"] = FOR_CONTAINERS.into();
+        let document = configuration.to_string();
+        Integration::load(&document).map_err(io::Error::other)?;
+        let saved = self.store.save_integration(FOR_CONTAINERS, &document).await;
+        saved.map_err(io::Error::other)
+    }
+
     /// Invokes `redelivery`, as its schedule does.
     ///
     /// # Errors

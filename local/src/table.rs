@@ -1,20 +1,11 @@
 //! The DynamoDB table: an embedded DynamoDB (dynoxide) behind its own HTTP server.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr};
 
-use axum::{
-    Router,
-    body::{Body, Bytes},
-    http::{HeaderMap, Response, header::CONTENT_TYPE},
-};
+use axum::http::header::CONTENT_TYPE;
 use dynoxide::Database;
 use serde_json::{Value as Json, json};
 use tokio::net::TcpListener;
-
-use crate::{
-    http::{self, close_connection},
-    stand_in::fault::{Effect, Faults},
-};
 
 /// The table's name in a local run.
 pub const TABLE_NAME: &str = "connect-dynamics";
@@ -53,77 +44,6 @@ pub async fn serve(port: u16) -> io::Result<SocketAddr> {
     let address = listener.local_addr()?;
     tokio::spawn(dynoxide::server::serve_on(listener, database));
     Ok(address)
-}
-
-/// Puts faults between the functions and a DynamoDB; returns the address to use instead of its own.
-///
-/// # Errors
-/// When no port is free.
-pub async fn serve_with_faults(dynamodb: SocketAddr, faults: Faults) -> io::Result<SocketAddr> {
-    let client = reqwest::Client::new();
-    let forward = move |headers: HeaderMap, body: Bytes| {
-        let (client, faults) = (client.clone(), faults.clone());
-        async move {
-            let operation = headers
-                .get("x-amz-target")
-                .map(|target| String::from_utf8_lossy(target.as_bytes()).into_owned());
-            let operation = operation.unwrap_or_default();
-            match faults.take("POST", &operation, &body) {
-                None => answer(&client, dynamodb, headers, body).await,
-                Some(Effect::Delay(milliseconds)) => {
-                    tokio::time::sleep(Duration::from_millis(milliseconds)).await;
-                    answer(&client, dynamodb, headers, body).await
-                }
-                Some(Effect::CloseAfter) => {
-                    answer(&client, dynamodb, headers, body).await;
-                    close_connection()
-                }
-                // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
-                Some(Effect::Status { status, code, .. }) => {
-                    let body = json!({"__type": format!("com.amazonaws.dynamodb.v20120810#{code}"), "message": "told to fail"});
-                    Response::builder()
-                        .status(status)
-                        .header(CONTENT_TYPE, "application/x-amz-json-1.0")
-                        .body(Body::from(body.to_string()))
-                        .expect("a fault's status is one of HTTP's")
-                }
-                Some(_) => close_connection(),
-            }
-        }
-    };
-    http::serve(0, Router::new().fallback(forward)).await
-}
-
-async fn answer(
-    client: &reqwest::Client,
-    dynamodb: SocketAddr,
-    mut headers: HeaderMap,
-    body: Bytes,
-) -> Response<Body> {
-    headers.remove("host");
-    headers.remove("content-length");
-    let sent = client
-        .post(format!("http://{dynamodb}/"))
-        .headers(headers)
-        .body(body)
-        .send()
-        .await;
-    match sent {
-        Err(_) => close_connection(),
-        Ok(answered) => {
-            let status = answered.status();
-            let mut response = Response::builder().status(status);
-            for name in ["content-type", "x-amz-crc32", "x-amzn-requestid"] {
-                if let Some(value) = answered.headers().get(name) {
-                    response = response.header(name, value);
-                }
-            }
-            let body = answered.bytes().await.unwrap_or_default();
-            response
-                .body(Body::from(body))
-                .expect("a DynamoDB's headers are valid")
-        }
-    }
 }
 
 /// Calls a DynamoDB on loopback directly: for what the library's store has no business doing, such as

@@ -661,12 +661,13 @@ impl Compiler {
         }
     }
 
-    /// An https origin, or http on loopback for a local run.
+    /// An https origin, or http on this machine for a local run.
     fn check_origin(&mut self, field: &str, uri: &str, example: &str) {
         let problem = match Url::parse(uri) {
             Err(error) => Some(format!("{error}")),
             Ok(url)
-                if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback(&url)) =>
+                if url.scheme() != "https"
+                    && !(url.scheme() == "http" && is_this_machine(&url)) =>
             {
                 Some("it must begin with https://".into())
             }
@@ -817,12 +818,13 @@ impl Compiler {
     }
 }
 
-/// Whether a URL's host is this machine: the only one that http may be spoken to.
-pub fn is_loopback(url: &Url) -> bool {
+/// Whether a URL's host is this machine, which a container knows as host.docker.internal: the only one
+/// that http may be spoken to.
+fn is_this_machine(url: &Url) -> bool {
     match url.host() {
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
         Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Domain(name)) => matches!(name, "localhost" | "host.docker.internal"),
         None => false,
     }
 }

@@ -46,7 +46,7 @@ impl SecretsManager {
     }
 }
 
-async fn answer(
+pub(crate) async fn answer(
     State(manager): State<SecretsManager>,
     headers: HeaderMap,
     body: Bytes,
