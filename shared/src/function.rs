@@ -114,7 +114,7 @@ fn deadline(context: &Context) -> Instant {
 }
 
 /// The AWS clients' configuration: waits short enough that a hanging service leaves time to reply.
-async fn aws_config() -> SdkConfig {
+pub async fn aws_config() -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(1))
         .operation_attempt_timeout(Duration::from_secs(2))
@@ -127,7 +127,7 @@ async fn aws_config() -> SdkConfig {
 }
 
 /// Structured JSON, one line an event, without values of attributes.
-fn start_log() {
+pub fn start_log() {
     let level = std::env::var("LOG_LEVEL").unwrap_or_else(|_| "info".into());
     // The AWS clients and the HTTP stack log requests; below `warn` only when they are asked by name.
     let filter = format!("warn,connect_dynamics={}", level.to_lowercase());
