@@ -1,6 +1,7 @@
 //! The reference's examples, character for character as it prints them, against the requests that
 //! leave.
 
+use connect_dynamics::integration::Integration;
 use end_to_end::*;
 use serde_json::json;
 
@@ -120,4 +121,22 @@ async fn the_references_markdown_pastes_in_with_its_backslashes() {
             .as_str()
             .is_some_and(|url| url.ends_with(&format!("&etn=phonecall&id={CONTACT}")))
     );
+}
+
+#[test]
+fn the_configurations_of_the_documents_are_valid() {
+    for document in [
+        include_str!("../README.md"),
+        include_str!("../docs/setup.md"),
+    ] {
+        let configurations: Vec<&str> = document
+            .split("```json\n")
+            .skip(1)
+            .filter_map(|block| block.split("```").next())
+            .collect();
+        assert_eq!(configurations.len(), 1);
+        for configuration in configurations {
+            Integration::load(configuration).unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
 }

@@ -4,7 +4,7 @@
 //! who called what, which a test holds the functions' policies against.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
@@ -30,9 +30,9 @@ use crate::{
     },
 };
 
-/// Which actions each access key has used, such as `dynamodb:Query index/due`. A function's key is its
-/// name.
-type Calls = BTreeMap<String, BTreeSet<String>>;
+/// How often each access key has used which action, such as `dynamodb:Query index/due`. A function's
+/// key is its name.
+type Calls = BTreeMap<String, BTreeMap<String, u64>>;
 
 /// DynamoDB, with faults before it, and Secrets Manager.
 #[derive(Debug, Clone)]
@@ -74,7 +74,8 @@ impl Aws {
             (false, None) => format!("dynamodb:{operation} table"),
         };
         let mut calls = self.calls.lock().expect("no one panics holding it");
-        calls.entry(access_key(headers)).or_default().insert(call);
+        let by_key = calls.entry(access_key(headers)).or_default();
+        *by_key.entry(call).or_default() += 1;
     }
 
     async fn dynamodb(&self, headers: HeaderMap, target: &str, body: Bytes) -> Response<Body> {

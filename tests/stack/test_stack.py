@@ -1,0 +1,353 @@
+"""The whole stack, packaged and deployed by SAM into an AWS emulator, with the stand-in as Dynamics.
+
+The emulator runs the functions that `sam build` made, refuses what their roles do not allow, delivers
+events by the stack's rules and keeps its schedule. What it cannot do is in NOT_EMULATED.
+"""
+
+import http.server
+import json
+import os
+import platform
+import subprocess
+import threading
+import unittest
+import uuid
+
+import boto3
+
+from machine import BUILT, LOGS, PROJECT, TARGET, emulator, event, local_system, wait
+
+REGION = "us-east-1"
+# The emulator knows no Amazon Connect (test_template.py runs the flow modules) and no alarm over more
+# than one metric.
+NOT_EMULATED = {"AttachToConnect": "false", "MakeAlarms": "false"}
+STACK = "connect-dynamics-test"
+BUCKET = "example-connect-recordings"
+INSTANCE = event("contact-end")["detail"]["instanceArn"]
+CONTACT = event("contact-start")["Details"]["ContactData"]["ContactId"]
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_REGION": REGION,
+    "AWS_DEFAULT_REGION": REGION,
+}
+# The made-up client secret of the local system.
+CLIENT_SECRET = "made-up-client-secret-for-this-machine"
+
+
+@unittest.skipUnless(platform.machine() == "x86_64", "the functions are built for x86_64 here")
+class Deployed(unittest.TestCase):
+    """A deployed stack, ready for contacts."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.system = cls.enterClassContext(local_system())
+        cls.url = cls.enterClassContext(emulator())
+        cls.environment = {**os.environ, **CREDENTIALS, "AWS_ENDPOINT_URL": cls.url, "SAM_CLI_TELEMETRY": "0"}
+        cls.notifications = cls.make_bucket()
+        cls.outputs = cls.deploy()
+        cls.functions = {
+            resource["LogicalResourceId"]: resource["PhysicalResourceId"]
+            for resource in cls.client("cloudformation").describe_stack_resources(StackName=STACK)[
+                "StackResources"
+            ]
+            if resource["ResourceType"] == "AWS::Lambda::Function"
+        }
+        cls.configure()
+
+    @classmethod
+    def client(cls, service):
+        return boto3.client(
+            service,
+            endpoint_url=cls.url,
+            region_name=REGION,
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+
+    @classmethod
+    def make_bucket(cls):
+        """The recording bucket, with notifications of someone else's; returns them."""
+        s3 = cls.client("s3")
+        s3.create_bucket(Bucket=BUCKET)
+        queue = cls.client("sqs").create_queue(QueueName="someone-elses")["QueueUrl"]
+        topic = cls.client("sns").create_topic(Name="someone-elses")["TopicArn"]
+        account = topic.split(":")[4]
+        theirs = {
+            "LambdaFunctionConfigurations": [
+                {
+                    "Id": "their function",
+                    "LambdaFunctionArn": f"arn:aws:lambda:{REGION}:{account}:function:someone-elses",
+                    "Events": ["s3:ObjectCreated:Put", "s3:ObjectCreated:CompleteMultipartUpload"],
+                    "Filter": {
+                        "Key": {
+                            "FilterRules": [
+                                {"Name": "prefix", "Value": "invoices/"},
+                                {"Name": "suffix", "Value": ".pdf"},
+                            ]
+                        }
+                    },
+                }
+            ],
+            "QueueConfigurations": [
+                {
+                    "Id": "their queue",
+                    "QueueArn": f"arn:aws:sqs:{REGION}:{account}:{queue.rsplit('/', 1)[1]}",
+                    "Events": ["s3:ObjectRemoved:*"],
+                }
+            ],
+            "TopicConfigurations": [
+                {"Id": "their topic", "TopicArn": topic, "Events": ["s3:ReducedRedundancyLostObject"]}
+            ],
+        }
+        s3.put_bucket_notification_configuration(
+            Bucket=BUCKET, NotificationConfiguration=theirs, SkipDestinationValidation=True
+        )
+        return cls.read_notifications()
+
+    @classmethod
+    def read_notifications(cls):
+        found = cls.client("s3").get_bucket_notification_configuration(Bucket=BUCKET)
+        return {key: value for key, value in found.items() if key != "ResponseMetadata"}
+
+    @classmethod
+    def run_command(cls, name, *command):
+        done = subprocess.run(
+            [str(part) for part in command],
+            cwd=PROJECT,
+            env=cls.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        (LOGS / f"{name}.log").write_text(done.stdout + done.stderr)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    @classmethod
+    def deploy(cls):
+        cls.client("s3").create_bucket(Bucket="artifacts")
+        overrides = {
+            "InstanceArn": INSTANCE,
+            "RecordingBucket": BUCKET,
+            "Architecture": "x86_64",
+        } | NOT_EMULATED
+        cls.run_command(
+            "deploy",
+            *[
+                TARGET / "tools" / "python" / "sam" / "bin" / "sam",
+                "deploy",
+                "--template-file",
+                BUILT / "template.yaml",
+                "--stack-name",
+                STACK,
+                "--s3-bucket",
+                "artifacts",
+            ],
+            *["--config-file", PROJECT / "samconfig.toml"],
+            *["--no-confirm-changeset", "--no-resolve-s3", "--no-progressbar", "--parameter-overrides"],
+            *[f"{key}={value}" for key, value in overrides.items()],
+        )
+        stack = cls.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
+        assert stack["StackStatus"] == "CREATE_COMPLETE", stack
+        return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+    @classmethod
+    def configure(cls):
+        """What a person does once the stack is there: the secret's value and the configuration."""
+        cls.client("secretsmanager").put_secret_value(
+            SecretId=cls.outputs["SecretArn"],
+            SecretString=json.dumps({"clientSecret": CLIENT_SECRET, "expiresOn": "2030-01-31"}),
+        )
+        configuration = json.loads((PROJECT / "local" / "reference-integration.json").read_text())
+        configuration["connection"] |= {
+            "environmentUri": cls.system.dataverse,
+            "authority": cls.system.entra,
+            "scope": f"{cls.system.dataverse}/.default",
+            "clientSecretId": cls.outputs["SecretArn"],
+        }
+        path = LOGS / "configuration.json"
+        path.write_text(json.dumps(configuration))
+        cls.run_command(
+            "save", TARGET / "debug" / "local", "save", "--table", cls.outputs["TableName"], "--config", path
+        )
+
+
+class Stack(Deployed):
+    def invoke(self, logical_id, payload):
+        answer = self.client("lambda").invoke(
+            FunctionName=self.functions[logical_id], Payload=json.dumps(payload)
+        )
+        reply = json.loads(answer["Payload"].read())
+        self.assertNotIn("FunctionError", answer, reply)
+        return reply
+
+    def test_a_contact_is_recorded_whatever_its_events_come_by(self):
+        start, answered = event("contact-start"), event("contact-answered")
+        reply = self.invoke("ContactStart", start)
+        self.assertEqual((reply["status"], reply["recordId"]), ("delivered", CONTACT), reply)
+        reply = self.invoke("ContactAnswered", answered)
+        self.assertEqual(reply["status"], "delivered", reply)
+        self.assertIn(CONTACT, reply["screenPopUrl"])
+
+        ended = event("contact-end")
+        entry = {
+            "Source": ended["source"],
+            "DetailType": ended["detail-type"],
+            "Detail": json.dumps(ended["detail"]),
+        }
+        sent = self.client("events").put_events(Entries=[entry])
+        self.assertEqual(sent["FailedEntryCount"], 0, sent)
+        wait("category", lambda: self.system.record(CONTACT)["category"])
+
+        key = event("recording-available")["detail"]["object"]["key"]
+        self.client("s3").put_object(Bucket=BUCKET, Key=key, Body=b"RIFF")
+        wait("description", lambda: self.system.record(CONTACT)["description"])
+        record = self.system.record(CONTACT)
+        self.assertIn(CONTACT, record["description"])
+        self.assertEqual(record["phonenumber"], "+15555550100")
+        self.assertEqual(record["category"], "VOICE")
+
+        items = self.client("dynamodb").scan(TableName=self.outputs["TableName"])["Items"]
+        history = next(item for item in items if CONTACT in item["pk"]["S"])
+        self.assertNotIn("due", history, "nothing is left to do")
+        self.assertNotIn(CLIENT_SECRET, json.dumps(items))
+
+    def test_the_schedule_delivers_what_an_outage_left_behind(self):
+        contact_id = str(uuid.uuid4())
+        start = event("contact-start")
+        start["Details"]["ContactData"]["ContactId"] = contact_id
+        self.system.fail(1000)
+        reply = self.invoke("ContactStart", start)
+        self.system.heal()
+        self.assertEqual((reply["status"], reply["recordId"]), ("pending", contact_id), reply)
+        wait("record from the schedule", lambda: self.system.record(contact_id), 150)
+
+    def test_rules_take_the_events_they_are_for_and_no_others(self):
+        events = self.client("events")
+        patterns = {}
+        for rule in events.list_rules()["Rules"]:
+            if pattern := rule.get("EventPattern"):
+                patterns[next(name for name in self.functions if name in rule["Name"])] = pattern
+
+        def taken(changes, sample):
+            changed = event(sample) | {"id": str(uuid.uuid4())}
+            changed["detail"] = merged(changed["detail"], changes)
+            return {
+                name
+                for name, pattern in patterns.items()
+                if events.test_event_pattern(EventPattern=pattern, Event=json.dumps(changed))["Result"]
+            }
+
+        def merged(into, changes):
+            return into | {
+                key: merged(into[key], value) if isinstance(value, dict) else value
+                for key, value in changes.items()
+            }
+
+        other_instance = INSTANCE[:-1] + "9"
+        for sample, changes, expected in [
+            ("contact-answered-event", {}, {"ContactAnswered"}),
+            ("contact-answered-event", {"instanceArn": other_instance}, set()),
+            ("contact-end", {}, {"ContactEnd"}),
+            ("contact-end", {"eventType": "INITIATED"}, set()),
+            ("contact-end", {"eventType": "QUEUED"}, set()),
+            ("contact-end", {"instanceArn": other_instance}, set()),
+            ("recording-available", {}, {"RecordingAvailable"}),
+            ("recording-available-transcript", {}, {"RecordingAvailable"}),
+            ("recording-available-analysis", {}, {"RecordingAvailable"}),
+            ("recording-available", {"bucket": {"name": "another-bucket"}}, set()),
+            (
+                "recording-available",
+                {"object": {"key": "connect/example/Reports/2026/02/04/report.csv"}},
+                set(),
+            ),
+            ("recording-available", {"object": {"key": "invoices/1.pdf"}}, set()),
+            (
+                "recording-available",
+                {"object": {"key": "CallRecordings/ivr/2026/02/04/x.wav"}},
+                {"RecordingAvailable"},
+            ),
+        ]:
+            with self.subTest(sample, **changes):
+                self.assertEqual(taken(changes, sample), expected)
+
+    def test_the_bucket_keeps_its_notifications_and_tells_eventbridge_too(self):
+        self.assertEqual(self.read_notifications(), {**self.notifications, "EventBridgeConfiguration": {}})
+
+    def test_a_bucket_that_cannot_be_changed_is_told_of(self):
+        answers = []
+
+        class Answers(http.server.BaseHTTPRequestHandler):
+            def do_PUT(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                answers.append((self.headers.get("Content-Type"), json.loads(body)))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        with http.server.HTTPServer(("127.0.0.1", 0), Answers) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            request = {
+                "RequestType": "Create",
+                "RequestId": "1",
+                "StackId": "arn:aws:cloudformation:us-east-1:123456789012:stack/example/1",
+                "LogicalResourceId": "RecordingBucketEvents",
+                "ResourceType": "Custom::BucketEvents",
+                "ResponseURL": f"http://127.0.0.1:{server.server_port}/answer",
+                "ResourceProperties": {
+                    "ServiceToken": "x",
+                    "ServiceTimeout": "120",
+                    "BucketName": "there-is-none",
+                },
+            }
+            self.invoke("BucketEvents", request)
+            self.invoke(
+                "BucketEvents", request | {"RequestType": "Delete", "PhysicalResourceId": "there-is-none"}
+            )
+            server.shutdown()
+        (content_type, refused), (_, deleted) = answers
+        # The URL of a real answer is signed for a request without one.
+        self.assertIsNone(content_type)
+        self.assertEqual(refused["Status"], "FAILED")
+        self.assertIn("there-is-none", refused["Reason"])
+        self.assertIn("TurnOnBucketEvents=false", refused["Reason"])
+        self.assertEqual(refused["PhysicalResourceId"], "there-is-none")
+        self.assertEqual(deleted["Status"], "SUCCESS")
+
+    def test_nothing_secret_is_in_the_template_or_the_functions_environment(self):
+        cloudformation = self.client("cloudformation")
+        template = json.dumps(cloudformation.get_template(StackName=STACK)["TemplateBody"])
+        stack = json.dumps(cloudformation.describe_stacks(StackName=STACK)["Stacks"], default=str)
+        self.assertNotIn(CLIENT_SECRET, template + stack)
+        for name in self.functions.values():
+            function = self.client("lambda").get_function_configuration(FunctionName=name)
+            self.assertLessEqual(
+                set(function["Environment"]["Variables"]), {"TABLE_NAME", "INTEGRATION", "LOG_LEVEL"}
+            )
+
+
+class DeletedStack(Deployed):
+    def test_it_leaves_the_switch_the_table_the_secret_and_the_dead_letters(self):
+        cloudformation = self.client("cloudformation")
+        cloudformation.delete_stack(StackName=STACK)
+
+        def gone():
+            stacks = cloudformation.list_stacks()["StackSummaries"]
+            return [
+                stack
+                for stack in stacks
+                if stack["StackName"] == STACK and stack["StackStatus"] == "DELETE_COMPLETE"
+            ]
+
+        wait("deleted stack", gone, 120)
+        self.assertEqual(self.read_notifications(), {**self.notifications, "EventBridgeConfiguration": {}})
+        self.assertIn(self.outputs["TableName"], self.client("dynamodb").list_tables()["TableNames"])
+        self.client("secretsmanager").describe_secret(SecretId=self.outputs["SecretArn"])
+        self.client("sqs").get_queue_attributes(QueueUrl=self.outputs["DeadLettersUrl"])
+
+
+if __name__ == "__main__":
+    unittest.main()

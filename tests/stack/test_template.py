@@ -1,0 +1,182 @@
+"""What template.yaml and env.json say, read as AWS's tools read them."""
+
+import json
+import unittest
+
+import boto3
+from samcli.lib.providers.sam_function_provider import SamFunctionProvider
+from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
+from samcli.local.lambdafn.env_vars import EnvironmentVariables
+from samcli.yamlhelper import yaml_parse
+
+from machine import FUNCTIONS, PROJECT, local_system
+
+TEMPLATE = yaml_parse((PROJECT / "template.yaml").read_text())
+RESOURCES = TEMPLATE["Resources"]
+
+
+def flow(name):
+    """The content of a flow or flow module, as Amazon Connect gets it."""
+    text, values = RESOURCES[name]["Properties"]["Content"]["Fn::Sub"]
+    for key, value in values.items():
+        value = value if isinstance(value, str) else "arn:of:" + value["Fn::GetAtt"][0]
+        text = text.replace("${" + key + "}", value)
+    return json.loads(text)
+
+
+def run(content, reply):
+    """Runs a flow as Amazon Connect does, with this reply of the function, or none when it failed.
+
+    Returns the contact attributes that it sets, and the type of the action that it ends with.
+    https://docs.aws.amazon.com/connect/latest/APIReference/flow-language-actions.html
+    """
+    actions = {action["Identifier"]: action for action in content["Actions"]}
+    attributes, now = {}, actions[content["StartAction"]]
+
+    def external(path):
+        return (reply or {}).get(path.removeprefix("$.External."))
+
+    for _ in range(20):
+        transitions, parameters, error = now["Transitions"], now["Parameters"], None
+        if not transitions:
+            return attributes, now["Type"]
+        following = transitions["NextAction"]
+        match now["Type"]:
+            case "InvokeLambdaFunction" if reply is None:
+                error = "NoMatchingError"
+            case "InvokeLambdaFunction":
+                pass
+            case "Compare":
+                value = external(parameters["ComparisonValue"]) or ""
+                met = [
+                    case["NextAction"]
+                    for case in transitions["Conditions"]
+                    if case["Condition"]["Operator"] == "TextStartsWith"
+                    and value.startswith(case["Condition"]["Operands"][0])
+                ]
+                error = None if met else "NoMatchingCondition"
+                following = met[0] if met else None
+            case "UpdateContactAttributes":
+                found = {key: external(path) for key, path in parameters["Attributes"].items()}
+                # All are set, or none.
+                error = None if all(found.values()) else "NoMatchingError"
+                attributes.update({} if error else found)
+        if error:
+            following = next(
+                case["NextAction"] for case in transitions["Errors"] if case["ErrorType"] == error
+            )
+        now = actions[following]
+    raise AssertionError("the flow does not end")
+
+
+class Flows(unittest.TestCase):
+    FLOWS = {
+        "ContactStartModule": ("ContactStart", "EndFlowModuleExecution"),
+        "ContactAnsweredModule": ("ContactAnswered", "EndFlowModuleExecution"),
+        "ContactEndModule": ("ContactEnd", "EndFlowModuleExecution"),
+        "AgentWhisper": ("ContactAnswered", "EndFlowExecution"),
+    }
+
+    def each(self):
+        for name, (function, end) in self.FLOWS.items():
+            with self.subTest(name):
+                yield flow(name), function, end
+
+    def test_each_invokes_its_function(self):
+        for content, function, _ in self.each():
+            invoke = next(action for action in content["Actions"] if action["Type"] == "InvokeLambdaFunction")
+            self.assertEqual(invoke["Parameters"]["LambdaFunctionARN"], f"arn:of:{function}")
+            self.assertEqual(invoke["Parameters"]["InvocationTimeLimitSeconds"], "8")
+
+    def test_each_is_complete(self):
+        for content, _, _ in self.each():
+            identifiers = [action["Identifier"] for action in content["Actions"]]
+            self.assertEqual(len(identifiers), len(set(identifiers)))
+            self.assertEqual(set(content["Metadata"]["ActionMetadata"]), set(identifiers))
+            for action in content["Actions"]:
+                transitions = action["Transitions"]
+                targets = [transitions.get("NextAction", identifiers[0])]
+                targets += [
+                    case["NextAction"]
+                    for kind in ("Conditions", "Errors")
+                    for case in transitions.get(kind, [])
+                ]
+                self.assertLessEqual(set(targets), set(identifiers))
+
+    def test_each_remembers_the_record_and_the_page(self):
+        reply = {
+            "status": "delivered",
+            "recordId": "5d3f6a1e-9c7b-4e52-8f0a-2b1c4d6e8f90",
+            "recordUrl": "https://example.crm.dynamics.com/main.aspx?etn=phonecall",
+            "screenPopUrl": "https://example.crm.dynamics.com/main.aspx?pagetype=entityrecord",
+            "screenPopTarget": "tab",
+        }
+        for content, _, end in self.each():
+            attributes, ended = run(content, reply)
+            self.assertEqual(attributes, {key: value for key, value in reply.items() if key != "status"})
+            self.assertEqual(ended, end)
+
+    def test_each_goes_on_whatever_happens(self):
+        for content, _, end in self.each():
+            for reply in [None, {"status": "failed"}, {"status": "skipped", "message": "not configured"}]:
+                self.assertEqual(run(content, reply), ({}, end))
+
+    def test_a_missing_page_takes_nothing_from_the_record(self):
+        reply = {
+            "status": "pending",
+            "recordId": "5d3f6a1e",
+            "recordUrl": "https://example.crm.dynamics.com/main.aspx",
+        }
+        for content, _, _ in self.each():
+            self.assertEqual(
+                run(content, reply)[0], {"recordId": "5d3f6a1e", "recordUrl": reply["recordUrl"]}
+            )
+
+
+class SamLocal(unittest.TestCase):
+    def test_env_json_reaches_every_function(self):
+        overrides = json.loads((PROJECT / "env.json").read_text())["Parameters"]
+        stacks, _ = SamLocalStackProvider.get_stacks(str(PROJECT / "template.yaml"))
+        provider = SamFunctionProvider(stacks)
+        for name in FUNCTIONS:
+            function = provider.get(name)
+            variables = EnvironmentVariables(
+                name,
+                function.memory,
+                function.timeout,
+                function.handler,
+                variables=function.environment["Variables"],
+                override_values=overrides,
+            )
+            self.assertLessEqual(overrides.items(), variables.resolve().items(), name)
+
+
+class Table(unittest.TestCase):
+    def test_it_is_the_one_that_the_other_tests_use(self):
+        with local_system() as system:
+            dynamodb = boto3.client(
+                "dynamodb",
+                endpoint_url=system.aws,
+                region_name="us-east-1",
+                aws_access_key_id="test",
+                aws_secret_access_key="test",
+            )
+            local = dynamodb.describe_table(TableName="connect-dynamics")["Table"]
+        template = RESOURCES["Table"]["Properties"]
+
+        def by_name(attributes):
+            return {attribute["AttributeName"]: attribute["AttributeType"] for attribute in attributes}
+
+        def indexes(table):
+            return [
+                {key: json.loads(json.dumps(index[key])) for key in ("IndexName", "KeySchema", "Projection")}
+                for index in table["GlobalSecondaryIndexes"]
+            ]
+
+        self.assertEqual(by_name(template["AttributeDefinitions"]), by_name(local["AttributeDefinitions"]))
+        self.assertEqual(json.loads(json.dumps(template["KeySchema"])), local["KeySchema"])
+        self.assertEqual(indexes(template), indexes(local))
+
+
+if __name__ == "__main__":
+    unittest.main()
