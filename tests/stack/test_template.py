@@ -69,39 +69,37 @@ def run(content, reply):
     raise AssertionError("the flow does not end")
 
 
+# Each flow and flow module, the function that it invokes, and the action that it ends with.
+FLOWS = [
+    ("ContactStartModule", "ContactStart", "EndFlowModuleExecution"),
+    ("ContactAnsweredModule", "ContactAnswered", "EndFlowModuleExecution"),
+    ("ContactEndModule", "ContactEnd", "EndFlowModuleExecution"),
+    ("AgentWhisper", "ContactAnswered", "EndFlowExecution"),
+]
+
+
 class Flows(unittest.TestCase):
-    FLOWS = {
-        "ContactStartModule": ("ContactStart", "EndFlowModuleExecution"),
-        "ContactAnsweredModule": ("ContactAnswered", "EndFlowModuleExecution"),
-        "ContactEndModule": ("ContactEnd", "EndFlowModuleExecution"),
-        "AgentWhisper": ("ContactAnswered", "EndFlowExecution"),
-    }
-
-    def each(self):
-        for name, (function, end) in self.FLOWS.items():
-            with self.subTest(name):
-                yield flow(name), function, end
-
     def test_each_invokes_its_function(self):
-        for content, function, _ in self.each():
-            invoke = next(action for action in content["Actions"] if action["Type"] == "InvokeLambdaFunction")
-            self.assertEqual(invoke["Parameters"]["LambdaFunctionARN"], f"arn:of:{function}")
-            self.assertEqual(invoke["Parameters"]["InvocationTimeLimitSeconds"], "8")
+        for name, function, _ in FLOWS:
+            with self.subTest(name):
+                actions = flow(name)["Actions"]
+                invoke = next(action for action in actions if action["Type"] == "InvokeLambdaFunction")
+                self.assertEqual(invoke["Parameters"]["LambdaFunctionARN"], f"arn:of:{function}")
+                self.assertEqual(invoke["Parameters"]["InvocationTimeLimitSeconds"], "8")
 
     def test_each_is_complete(self):
-        for content, _, _ in self.each():
-            identifiers = [action["Identifier"] for action in content["Actions"]]
-            self.assertEqual(len(identifiers), len(set(identifiers)))
-            self.assertEqual(set(content["Metadata"]["ActionMetadata"]), set(identifiers))
-            for action in content["Actions"]:
-                transitions = action["Transitions"]
-                targets = [transitions.get("NextAction", identifiers[0])]
-                targets += [
-                    case["NextAction"]
-                    for kind in ("Conditions", "Errors")
-                    for case in transitions.get(kind, [])
-                ]
-                self.assertLessEqual(set(targets), set(identifiers))
+        for name, _, _ in FLOWS:
+            with self.subTest(name):
+                content = flow(name)
+                identifiers = [action["Identifier"] for action in content["Actions"]]
+                self.assertEqual(len(identifiers), len(set(identifiers)))
+                self.assertEqual(set(content["Metadata"]["ActionMetadata"]), set(identifiers))
+                for action in content["Actions"]:
+                    transitions = action["Transitions"]
+                    targets = [transitions.get("NextAction", identifiers[0])]
+                    for kind in ("Conditions", "Errors"):
+                        targets += [case["NextAction"] for case in transitions.get(kind, [])]
+                    self.assertLessEqual(set(targets), set(identifiers))
 
     def test_each_remembers_the_record_and_the_page(self):
         reply = {
@@ -111,26 +109,22 @@ class Flows(unittest.TestCase):
             "screenPopUrl": "https://example.crm.dynamics.com/main.aspx?pagetype=entityrecord",
             "screenPopTarget": "tab",
         }
-        for content, _, end in self.each():
-            attributes, ended = run(content, reply)
-            self.assertEqual(attributes, {key: value for key, value in reply.items() if key != "status"})
-            self.assertEqual(ended, end)
+        expected = {key: value for key, value in reply.items() if key != "status"}
+        for name, _, end in FLOWS:
+            with self.subTest(name):
+                self.assertEqual(run(flow(name), reply), (expected, end))
 
     def test_each_goes_on_whatever_happens(self):
-        for content, _, end in self.each():
+        for name, _, end in FLOWS:
             for reply in [None, {"status": "failed"}, {"status": "skipped", "message": "not configured"}]:
-                self.assertEqual(run(content, reply), ({}, end))
+                with self.subTest(name, reply=reply):
+                    self.assertEqual(run(flow(name), reply), ({}, end))
 
     def test_a_missing_page_takes_nothing_from_the_record(self):
-        reply = {
-            "status": "pending",
-            "recordId": "5d3f6a1e",
-            "recordUrl": "https://example.crm.dynamics.com/main.aspx",
-        }
-        for content, _, _ in self.each():
-            self.assertEqual(
-                run(content, reply)[0], {"recordId": "5d3f6a1e", "recordUrl": reply["recordUrl"]}
-            )
+        record = {"recordId": "5d3f6a1e", "recordUrl": "https://example.crm.dynamics.com/main.aspx"}
+        for name, _, end in FLOWS:
+            with self.subTest(name):
+                self.assertEqual(run(flow(name), {"status": "pending", **record}), (record, end))
 
 
 class SamLocal(unittest.TestCase):
