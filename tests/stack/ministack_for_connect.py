@@ -1,12 +1,26 @@
-"""ministack, with one thing more: a test may put events on the bus as Amazon Connect does.
+"""ministack, where it differs from AWS in what this stack needs.
 
-AWS, and so ministack, lets nobody else use a source that begins with `aws.`.
+- A test may put events on the bus as Amazon Connect does. AWS, and so ministack, lets nobody else use a
+  source that begins with `aws.`.
+- `Ref` of a secret is its ARN, as in AWS; ministack gives its name.
 """
 
 from ministack.app import main
 from ministack.services import eventbridge
+from ministack.services.cloudformation import provisioners
 
-(allow_aws_source,) = eventbridge._put_events.__defaults__
-assert allow_aws_source is False
+assert eventbridge._put_events.__defaults__ == (False,)  # allow_aws_source
 eventbridge._put_events.__defaults__ = (True,)
+
+secret = provisioners._RESOURCE_HANDLERS["AWS::SecretsManager::Secret"]
+create_secret = secret["create"]
+
+
+def create(*arguments):
+    _, attributes = create_secret(*arguments)
+    return attributes["Arn"], attributes
+
+
+secret["create"] = create
+
 main()

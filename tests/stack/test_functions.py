@@ -73,7 +73,7 @@ def allowed(logical_id):
                 resource = "table"
             case {"Fn::Sub": "${Table.Arn}/index/due"}:
                 resource = "index/due"
-            case {"Fn::If": ["MakesSecret", {"Fn::GetAtt": ["Secret", "Id"]}, {"Ref": "SecretArn"}]}:
+            case {"Fn::If": ["MakesSecret", {"Ref": "Secret"}, {"Ref": "SecretArn"}]}:
                 resource = "secret"
             case {"Fn::GetAtt": [other, "Arn"]}:
                 resource = other

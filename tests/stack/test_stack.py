@@ -127,30 +127,24 @@ class Deployed(unittest.TestCase):
     @classmethod
     def deploy(cls):
         cls.client("s3").create_bucket(Bucket="artifacts")
-        overrides = {
-            "InstanceArn": INSTANCE,
-            "RecordingBucket": BUCKET,
-            "Architecture": "x86_64",
-        } | NOT_EMULATED
+        parameters = {"InstanceArn": INSTANCE, "RecordingBucket": BUCKET, "Architecture": "x86_64"}
+        parameters |= NOT_EMULATED | cls.parameters()
         cls.run_command(
             "deploy",
-            *[
-                TARGET / "tools" / "python" / "sam" / "bin" / "sam",
-                "deploy",
-                "--template-file",
-                BUILT / "template.yaml",
-                "--stack-name",
-                STACK,
-                "--s3-bucket",
-                "artifacts",
-            ],
-            *["--config-file", PROJECT / "samconfig.toml"],
-            *["--no-confirm-changeset", "--no-resolve-s3", "--no-progressbar", "--parameter-overrides"],
-            *[f"{key}={value}" for key, value in overrides.items()],
+            *[TARGET / "tools" / "python" / "sam" / "bin" / "sam", "deploy"],
+            *["--config-file", PROJECT / "samconfig.toml", "--no-confirm-changeset", "--no-progressbar"],
+            *["--template-file", BUILT / "template.yaml", "--stack-name", STACK],
+            *["--no-resolve-s3", "--s3-bucket", "artifacts"],
+            *["--parameter-overrides", *(f"{key}={value}" for key, value in parameters.items())],
         )
         stack = cls.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
         assert stack["StackStatus"] == "CREATE_COMPLETE", stack
         return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+    @classmethod
+    def parameters(cls):
+        """The stack's parameters, besides those that every stack here has."""
+        return {}
 
     @classmethod
     def configure(cls):
@@ -172,8 +166,6 @@ class Deployed(unittest.TestCase):
             "save", TARGET / "debug" / "local", "save", "--table", cls.outputs["TableName"], "--config", path
         )
 
-
-class Stack(Deployed):
     def invoke(self, logical_id, payload):
         answer = self.client("lambda").invoke(
             FunctionName=self.functions[logical_id], Payload=json.dumps(payload)
@@ -182,6 +174,8 @@ class Stack(Deployed):
         self.assertNotIn("FunctionError", answer, reply)
         return reply
 
+
+class Stack(Deployed):
     def test_a_contact_is_recorded_whatever_its_events_come_by(self):
         start, answered = event("contact-start"), event("contact-answered")
         reply = self.invoke("ContactStart", start)
@@ -327,6 +321,21 @@ class Stack(Deployed):
             self.assertLessEqual(
                 set(function["Environment"]["Variables"]), {"TABLE_NAME", "INTEGRATION", "LOG_LEVEL"}
             )
+
+
+class LeftToOthers(Deployed):
+    """What a stack need not do itself: make the secret, and turn the bucket's events on."""
+
+    @classmethod
+    def parameters(cls):
+        theirs = cls.client("secretsmanager").create_secret(Name="someone-elses", SecretString="{}")
+        return {"SecretArn": theirs["ARN"], "TurnOnBucketEvents": "false"}
+
+    def test_it_uses_their_secret_and_leaves_the_bucket_alone(self):
+        self.assertIn("someone-elses", self.outputs["SecretArn"])
+        self.assertEqual(self.invoke("ContactStart", event("contact-start"))["status"], "delivered")
+        self.assertNotIn("BucketEvents", self.functions)
+        self.assertEqual(self.read_notifications(), self.notifications)
 
 
 class DeletedStack(Deployed):
