@@ -14,7 +14,7 @@ use std::{
 };
 
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
-use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
+use lambda_runtime::{Context, Diagnostic, Error, LambdaEvent, service_fn};
 use metrics_cloudwatch_embedded::Collector;
 use serde_json::Value as Json;
 use tokio::time::Instant;
@@ -26,8 +26,7 @@ use crate::{
     integration::StepName,
     integrations::Integrations,
     metrics,
-    redelivery::{Order, Report},
-    reply::Reply,
+    redelivery::Order,
     secret::Secrets,
     store::Store,
 };
@@ -55,7 +54,7 @@ pub async fn run(step: StepName) -> Result<(), Error> {
         };
         let reply = worker.handle(invocation).await;
         metrics::flush(collector);
-        Ok::<Reply, Error>(reply?)
+        reply.map_err(|error| failure("EventNotStored", &error))
     };
     lambda_runtime::run(service_fn(invoke)).await
 }
@@ -68,12 +67,12 @@ pub async fn run_redelivery() -> Result<(), Error> {
     let (worker, collector) = set_up().await?;
     let invoke = |event: LambdaEvent<Json>| async {
         let (payload, context) = event.into_parts();
-        let order = Order::parse(&payload)?;
+        let order = Order::parse(&payload).map_err(|error| failure("NoOrder", &error))?;
         let report = worker
             .redeliver(&order, &context.request_id, deadline(&context))
             .await;
         metrics::flush(collector);
-        Ok::<Report, Error>(report?)
+        report.map_err(|error| failure("NotRedelivered", &error))
     };
     lambda_runtime::run(service_fn(invoke)).await
 }
@@ -93,6 +92,14 @@ async fn set_up() -> Result<(Worker, Option<&'static Collector>), Error> {
     let worker = Worker::new(store, integrations, &integration);
     worker.warm_up(Instant::now() + WARM_UP).await;
     Ok((worker, collector))
+}
+
+/// What an invocation that fails tells its caller: `errorType` and `errorMessage`.
+fn failure(error_type: &str, error: &dyn std::fmt::Display) -> Diagnostic {
+    Diagnostic {
+        error_type: error_type.to_owned(),
+        error_message: error.to_string(),
+    }
 }
 
 /// When the work of an invocation is to be over.

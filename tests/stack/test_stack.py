@@ -174,6 +174,17 @@ class Deployed(unittest.TestCase):
         self.assertNotIn("FunctionError", answer, reply)
         return reply
 
+    def put_event(self, sample):
+        """Puts a sample event on the bus, as Amazon Connect does."""
+        sent = event(sample)
+        entry = {
+            "Source": sent["source"],
+            "DetailType": sent["detail-type"],
+            "Detail": json.dumps(sent["detail"]),
+        }
+        answer = self.client("events").put_events(Entries=[entry])
+        self.assertEqual(answer["FailedEntryCount"], 0, answer)
+
 
 class Stack(Deployed):
     def test_a_contact_is_recorded_whatever_its_events_come_by(self):
@@ -184,14 +195,7 @@ class Stack(Deployed):
         self.assertEqual(reply["status"], "delivered", reply)
         self.assertIn(CONTACT, reply["screenPopUrl"])
 
-        ended = event("contact-end")
-        entry = {
-            "Source": ended["source"],
-            "DetailType": ended["detail-type"],
-            "Detail": json.dumps(ended["detail"]),
-        }
-        sent = self.client("events").put_events(Entries=[entry])
-        self.assertEqual(sent["FailedEntryCount"], 0, sent)
+        self.put_event("contact-end")
         wait("category", lambda: self.system.record(CONTACT)["category"])
 
         key = event("recording-available")["detail"]["object"]["key"]
@@ -334,6 +338,37 @@ class LeftToOthers(Deployed):
         self.assertEqual(self.invoke("ContactStart", event("contact-start"))["status"], "delivered")
         self.assertNotIn("BucketEvents", self.functions)
         self.assertEqual(self.read_notifications(), self.notifications)
+
+
+class DeadLetters(Deployed):
+    def test_what_aws_gives_up_on_is_kept_and_can_be_done_after_all(self):
+        self.invoke("ContactStart", event("contact-start"))
+        functions, sqs = self.client("lambda"), self.client("sqs")
+        name = self.functions["ContactEnd"]
+        variables = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+
+        def set_table(table):
+            functions.update_function_configuration(
+                FunctionName=name, Environment={"Variables": variables | {"TABLE_NAME": table}}
+            )
+
+        set_table("another-table")
+        # As EventBridge invokes it.
+        functions.invoke(FunctionName=name, InvocationType="Event", Payload=json.dumps(event("contact-end")))
+
+        def letter():
+            found = sqs.receive_message(QueueUrl=self.outputs["DeadLettersUrl"], WaitTimeSeconds=1)
+            return [json.loads(message["Body"]) for message in found.get("Messages", [])]
+
+        (kept,) = wait("dead letter", letter, 60)
+        self.assertEqual(kept["requestPayload"]["detail"], event("contact-end")["detail"])
+        self.assertEqual(kept["responsePayload"]["errorType"], "EventNotStored")
+        self.assertIn("another-table", kept["responsePayload"]["errorMessage"])
+        self.assertIsNone(self.system.record(CONTACT)["category"])
+
+        set_table(variables["TABLE_NAME"])
+        self.assertEqual(self.invoke("ContactEnd", kept["requestPayload"])["status"], "delivered")
+        self.assertEqual(self.system.record(CONTACT)["category"], "VOICE")
 
 
 class DeletedStack(Deployed):
