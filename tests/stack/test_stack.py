@@ -269,6 +269,7 @@ class Stack(Deployed):
                 self.assertEqual(taken(changes, sample), [expected] if expected else [])
 
     def test_the_bucket_keeps_its_notifications_and_tells_eventbridge_too(self):
+        self.assertEqual(len(self.notifications), 3)
         self.assertEqual(self.read_notifications(), {**self.notifications, "EventBridgeConfiguration": {}})
 
     def test_a_bucket_that_cannot_be_changed_is_told_of(self):

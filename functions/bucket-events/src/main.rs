@@ -9,7 +9,7 @@
 //! <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref.html>
 
 use aws_lambda_events::cloudformation::{
-    CloudFormationCustomResourceRequest as Request, CloudFormationCustomResourceResponse as Answer,
+    CloudFormationCustomResourceResponse as Answer,
     CloudFormationCustomResourceResponseStatus as Status,
 };
 use aws_sdk_s3::{
@@ -20,10 +20,25 @@ use aws_sdk_s3::{
 };
 use connect_dynamics::{cause, function};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+
+/// What CloudFormation asks. One type for all that it asks, as they differ in nothing that matters here.
+/// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-requests.html>
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Request {
+    /// `Create`, `Update` or `Delete`.
+    request_type: String,
+    #[serde(rename = "ResponseURL")]
+    response_url: String,
+    stack_id: String,
+    request_id: String,
+    logical_resource_id: String,
+    resource_properties: Properties,
+}
 
 /// The resource's properties in template.yaml.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Properties {
     bucket_name: String,
@@ -47,68 +62,37 @@ async fn main() -> Result<(), Error> {
     function::start_log();
     let s3 = &Client::new(&function::aws_config().await);
     let http = &reqwest::Client::new();
-    let answer = |event: LambdaEvent<Request<Properties, Properties>>| async move {
-        let (url, answer) = answer(s3, event.payload).await?;
+    let invoke = |event: LambdaEvent<Request>| async move {
+        let answer = answer(s3, &event.payload).await;
         // The URL is signed for a request without a content type.
-        let sent = http
-            .put(url)
-            .body(serde_json::to_vec(&answer)?)
-            .send()
-            .await;
+        let request = http.put(event.payload.response_url);
+        let sent = request.body(serde_json::to_vec(&answer)?).send().await;
         sent.and_then(reqwest::Response::error_for_status)
             .map_err(reqwest::Error::without_url)?;
         Ok::<(), Error>(())
     };
-    lambda_runtime::run(service_fn(answer)).await
+    lambda_runtime::run(service_fn(invoke)).await
 }
 
-/// Does what CloudFormation asks; returns where it wants the answer, and the answer.
-///
-/// # Errors
-/// When the request is of a type that there was not when this was written.
-async fn answer(
-    s3: &Client,
-    request: Request<Properties, Properties>,
-) -> Result<(String, Answer), Error> {
+/// Does what CloudFormation asks; a deletion needs nothing done.
+async fn answer(s3: &Client, request: &Request) -> Answer {
+    let bucket = &request.resource_properties.bucket_name;
     let mut answer = Answer::default();
-    let (url, bucket) = match request {
-        Request::Create(create) => {
-            answer.stack_id = create.stack_id;
-            answer.request_id = create.request_id;
-            answer.logical_resource_id = create.logical_resource_id;
-            (
-                create.response_url,
-                Some(create.resource_properties.bucket_name),
-            )
-        }
-        Request::Update(update) => {
-            answer.stack_id = update.stack_id;
-            answer.request_id = update.request_id;
-            answer.logical_resource_id = update.logical_resource_id;
-            (
-                update.response_url,
-                Some(update.resource_properties.bucket_name),
-            )
-        }
-        Request::Delete(delete) => {
-            answer.stack_id = delete.stack_id;
-            answer.request_id = delete.request_id;
-            answer.logical_resource_id = delete.logical_resource_id;
-            answer.physical_resource_id = delete.physical_resource_id;
-            (delete.response_url, None)
-        }
-        _ => return Err("CloudFormation asks for something new".into()),
-    };
     answer.status = Status::Success;
-    if let Some(bucket) = bucket {
-        if let Err(error) = turn_on(s3, &bucket).await {
-            tracing::error!(%error, "the bucket's events are not turned on");
-            answer.status = Status::Failed;
-            answer.reason = Some(error.to_string());
-        }
-        answer.physical_resource_id = bucket;
+    answer.physical_resource_id.clone_from(bucket);
+    answer.stack_id.clone_from(&request.stack_id);
+    answer.request_id.clone_from(&request.request_id);
+    answer
+        .logical_resource_id
+        .clone_from(&request.logical_resource_id);
+    if request.request_type != "Delete"
+        && let Err(error) = turn_on(s3, bucket).await
+    {
+        tracing::error!(%error, "the bucket's events are not turned on");
+        answer.status = Status::Failed;
+        answer.reason = Some(error.to_string());
     }
-    Ok((url, answer))
+    answer
 }
 
 async fn turn_on(s3: &Client, bucket: &str) -> Result<(), BucketError> {
