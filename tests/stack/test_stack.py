@@ -313,6 +313,9 @@ class Stack(Deployed):
         self.assertIn("TurnOnBucketEvents=false", refused["Reason"])
         self.assertEqual(refused["PhysicalResourceId"], "there-is-none")
         self.assertEqual(deleted["Status"], "SUCCESS")
+        for answer in (refused, deleted):
+            texts = ("Status", "Reason", "PhysicalResourceId", "StackId", "RequestId", "LogicalResourceId")
+            self.assertTrue(all(isinstance(answer[key], str) for key in texts), answer)
 
     def test_nothing_secret_is_in_the_template_or_the_functions_environment(self):
         cloudformation = self.client("cloudformation")

@@ -79,6 +79,8 @@ async fn answer(s3: &Client, request: &Request) -> Answer {
     let bucket = &request.resource_properties.bucket_name;
     let mut answer = Answer::default();
     answer.status = Status::Success;
+    // Always text: CloudFormation has no use for null.
+    answer.reason = Some("the bucket sends its events to EventBridge".into());
     answer.physical_resource_id.clone_from(bucket);
     answer.stack_id.clone_from(&request.stack_id);
     answer.request_id.clone_from(&request.request_id);
