@@ -37,6 +37,7 @@ pub struct Address {
     field: String,
     convention: Convention,
     form: Form,
+    has_path: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -116,13 +117,14 @@ impl Address {
         Ok(Address {
             field: field.to_owned(),
             convention,
+            has_path: source.starts_with(['(', '/']),
             form,
         })
     }
 
-    /// Whether nothing follows the entity set.
-    pub fn is_empty(&self) -> bool {
-        matches!(self.form, Form::Empty)
+    /// Whether more than a query follows the entity set: a record's key, or a path.
+    pub fn has_path(&self) -> bool {
+        self.has_path
     }
 
     /// The steps' responses that the address uses.

@@ -112,11 +112,25 @@ impl Attributes {
 fn merge_map(older: &mut Map<String, Value>, newer: &Map<String, Value>) {
     for (name, value) in newer {
         match (older.get_mut(name), value) {
+            // Another queue or another agent: what the older one was called is not this one's name.
+            (Some(Value::Object(older)), Value::Object(newer))
+                if !are_the_same(older, newer) =>
+            {
+                older.clone_from(newer);
+            }
             (Some(Value::Object(older)), Value::Object(newer)) => merge_map(older, newer),
             _ => {
                 older.insert(name.clone(), value.clone());
             }
         }
+    }
+}
+
+/// Whether two objects may be the same resource: nothing tells them apart by their ARNs.
+fn are_the_same(older: &Map<String, Value>, newer: &Map<String, Value>) -> bool {
+    match (older.get("ARN"), newer.get("ARN")) {
+        (Some(older), Some(newer)) => older == newer,
+        _ => true,
     }
 }
 
@@ -134,7 +148,9 @@ impl TryFrom<FlowEvent> for Contact {
             record.insert("Queue".into(), Value::Object(one("Name", name)));
         }
         let mut parameters = event.parameters;
-        parameters.retain(|_, value| !value.is_null());
+        // How a path that does not resolve (`$.Agent.UserName` without an agent) arrives is not
+        // documented: null, an empty string and nothing at all mean the same.
+        parameters.retain(|_, value| !is_absent(value));
         // No event of Amazon Connect bears the agent's user name; a flow passes it.
         if let Some(username) = parameters.get("Username").cloned() {
             let agent = record.entry("Agent").or_insert_with(|| Map::new().into());
@@ -243,29 +259,42 @@ fn take_map(data: &mut Map<String, Value>, name: &str) -> Map<String, Value> {
 }
 
 /// `{"ValueString": "x"}` becomes `"x"`, `{"ValueMap": {...}}` a map of its unwrapped values.
+///
+/// Amazon Connect sends all members of the union, the unused ones as null, and spells them
+/// `ValueString` in flows and `valueString` in contact events.
 fn unwrap_segment_attribute(value: &mut Value) {
     let Value::Object(map) = value else { return };
-    if map.len() == 1
-        && let Some((name, inner)) = map.iter_mut().next()
-        && name.starts_with("Value")
-    {
-        let inner = inner.take();
-        *value = inner;
+    let is_union = !map.is_empty()
+        && map
+            .keys()
+            .all(|name| name.starts_with("Value") || name.starts_with("value"));
+    if is_union {
+        let used = map.values_mut().find(|member| !member.is_null());
+        *value = used.map(Value::take).unwrap_or_default();
         return unwrap_segment_attribute(value);
     }
     map.values_mut().for_each(unwrap_segment_attribute);
 }
 
-/// Removes nulls and the objects that are empty without them: an absent attribute is absent,
-/// whether Amazon Connect leaves it out or sends null.
+/// Whether a value is as good as none: null, an empty string, or a timestamp of 1970, which is how a
+/// contact event says "not yet".
+fn is_absent(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty() || text.starts_with("1970-01-01T00:00:00"),
+        _ => false,
+    }
+}
+
+/// Removes what is absent, and the objects that are empty without it: an absent attribute is absent,
+/// whether Amazon Connect leaves it out, sends null or sends an empty string.
 fn drop_absent(map: &mut Map<String, Value>) {
     map.retain(|_, value| match value {
-        Value::Null => false,
         Value::Object(inner) => {
             drop_absent(inner);
             !inner.is_empty()
         }
-        _ => true,
+        value => !is_absent(value),
     });
 }
 
@@ -354,6 +383,70 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_address_is_none_and_an_empty_value_hides_no_earlier_one() {
+        let mut call = flow(
+            json!({"ContactId": ID, "CustomerEndpoint": {"Address": "", "Type": "TELEPHONE_NUMBER"}, "Attributes": {"note": ""}}),
+            json!({"Username": "agent.example", "reason": "sales"}),
+        );
+        assert_eq!(call.get("CustomerEndpoint"), None);
+        assert_eq!(
+            call.get("note"),
+            Some(&json!("")),
+            "the flow's author set it so"
+        );
+        call.merge(&flow(
+            json!({"ContactId": ID, "Description": ""}),
+            json!({"Username": "", "reason": null}),
+        ));
+        assert_eq!(call.get("Username"), Some(&json!("agent.example")));
+        assert_eq!(call.get("reason"), Some(&json!("sales")));
+        assert_eq!(call.get("Description"), None);
+    }
+
+    #[test]
+    fn a_timestamp_of_1970_means_not_yet() {
+        let ended = contact_event(json!({
+            "eventType": "DISCONNECTED", "contactId": ID,
+            "connectedToSystemTimestamp": "1970-01-01T00:00:00.001Z",
+            "disconnectTimestamp": "2026-02-04T21:20:00.000Z",
+            "agentInfo": {"agentArn": "arn:a", "acceptedByAgentTimestamp": "1970-01-01T00:00:00.001Z"}
+        }));
+        assert_eq!(ended.get("ConnectedToSystemTimestamp"), None);
+        assert_eq!(ended.get("Agent"), Some(&json!({"ARN": "arn:a"})));
+        assert_eq!(
+            ended.get("DisconnectTimestamp"),
+            Some(&json!("2026-02-04T21:20:00.000Z"))
+        );
+    }
+
+    #[test]
+    fn segment_attributes_come_with_every_member_of_which_one_is_used() {
+        let members = |name: &str, value: Value| {
+            let mut members = json!({"ValueArn": null, "ValueInteger": null, "ValueList": null, "ValueMap": null, "ValueString": null});
+            members[name] = value;
+            members
+        };
+        let chat = flow(
+            json!({"ContactId": ID, "SegmentAttributes": {
+                "connect:Subtype": members("ValueString", json!("connect:Guide")),
+                "count": members("ValueInteger", json!(0)),
+                "map": members("ValueMap", json!({"inner": members("ValueString", json!("x"))})),
+                "unused": members("ValueString", Value::Null),
+                "lower": {"valueString": "y", "valueMap": null},
+                "plain": "z",
+                "empty": {},
+            }}),
+            json!({}),
+        );
+        assert_eq!(
+            chat.get("SegmentAttributes"),
+            Some(
+                &json!({"connect:Subtype": "connect:Guide", "count": 0, "map": {"inner": "x"}, "lower": "y", "plain": "z"})
+            )
+        );
+    }
+
+    #[test]
     fn segment_attributes_and_unknown_future_fields_are_kept() {
         let chat = flow(
             json!({
@@ -432,12 +525,21 @@ mod tests {
             json!({}),
         );
         call.merge(&flow(
-            json!({"ContactId": ID, "Queue": {"ARN": "arn:2"}, "Attributes": {"b": "2"}}),
+            json!({"ContactId": ID, "Queue": {"ARN": "arn:1"}, "Attributes": {"b": "2"}}),
             json!({}),
         ));
         assert_eq!(
             call.get("Queue"),
-            Some(&json!({"Name": "Support", "ARN": "arn:2"}))
+            Some(&json!({"Name": "Support", "ARN": "arn:1"}))
+        );
+        call.merge(&flow(
+            json!({"ContactId": ID, "Queue": {"ARN": "arn:2"}}),
+            json!({}),
+        ));
+        assert_eq!(
+            call.get("Queue"),
+            Some(&json!({"ARN": "arn:2"})),
+            "the name was another queue's"
         );
         assert_eq!(
             (call.get("a"), call.get("b")),

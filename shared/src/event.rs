@@ -113,7 +113,11 @@ impl FlowEvent {
 fn parse_event_bridge(event: Map<String, Value>) -> Result<Event, EventError> {
     let envelope: EventBridgeEvent<Value> = from_value(Value::Object(event), "envelope")?;
     match (envelope.source.as_str(), envelope.detail_type.as_str()) {
-        ("aws.connect", "Amazon Connect Contact Event") => {
+        // The second is what some instances were seen to send.
+        (
+            "aws.connect",
+            "Amazon Connect Contact Event" | "Connect Customer Contact Event",
+        ) => {
             let detail = object(envelope.detail, "detail")?;
             let Some(event_type) = detail.get("eventType").and_then(Value::as_str) else {
                 return Err(EventError::Field {
@@ -224,13 +228,15 @@ mod tests {
             matches!(Event::parse(flow), Ok(Event::Flow(flow)) if flow.contact_data["ContactId"] == "x")
         );
 
-        let contact = json!({
-            "source": "aws.connect", "detail-type": "Amazon Connect Contact Event",
-            "detail": {"eventType": "DISCONNECTED", "contactId": "x"}
-        });
-        assert!(
-            matches!(Event::parse(contact), Ok(Event::Contact(contact)) if contact.event_type == "DISCONNECTED")
-        );
+        for detail_type in ["Amazon Connect Contact Event", "Connect Customer Contact Event"] {
+            let contact = json!({
+                "source": "aws.connect", "detail-type": detail_type,
+                "detail": {"eventType": "DISCONNECTED", "contactId": "x"}
+            });
+            assert!(
+                matches!(Event::parse(contact), Ok(Event::Contact(contact)) if contact.event_type == "DISCONNECTED")
+            );
+        }
 
         let object = json!({
             "source": "aws.s3", "detail-type": "Object Created", "region": "eu-central-1",

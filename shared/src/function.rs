@@ -9,7 +9,7 @@
 //! | `LOG_LEVEL` | `error`, `warn`, `info` (default), `debug`, or a filter of `tracing-subscriber` |
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -22,11 +22,11 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     crash,
-    delivery::{Invocation, Worker},
-    integration::StepName,
+    delivery::{Invocation, Order, Worker},
+
     integrations::Integrations,
     metrics,
-    redelivery::Order,
+    step::Step,
     secret::Secrets,
     store::Store,
 };
@@ -34,23 +34,28 @@ use crate::{
 /// How long before Lambda stops the function the work is to be over.
 const MARGIN: Duration = Duration::from_millis(300);
 /// How long a cold start may take to fetch the configuration and a token ahead of the first event.
-const WARM_UP: Duration = Duration::from_secs(4);
+const WARM_UP: Duration = Duration::from_secs(1);
+/// A function that was started longer ago than this when its first event comes was not started for it.
+const COLD_START: Duration = Duration::from_secs(5);
 
 /// Runs a step's function until Lambda stops it.
 ///
 /// # Errors
 /// When an environment variable is missing, or the runtime API cannot be spoken to.
-pub async fn run(step: StepName) -> Result<(), Error> {
+pub async fn run(step: Step) -> Result<(), Error> {
+    let cold_start = Mutex::new(Some(Instant::now()));
     let (worker, collector) = set_up().await?;
     let invoke = |event: LambdaEvent<Json>| async {
         let (payload, context) = event.into_parts();
-        let deadline = deadline(&context);
-        let request_id = context.request_id;
+        let started = cold_start.lock().unwrap_or_else(PoisonError::into_inner).take();
         let invocation = Invocation {
             step,
             payload,
-            request_id,
-            deadline,
+            deadline: deadline(&context),
+            request_id: context.request_id,
+            started: started
+                .filter(|started| started.elapsed() < COLD_START)
+                .unwrap_or_else(Instant::now),
         };
         let reply = worker.handle(invocation).await;
         metrics::flush(collector);

@@ -17,9 +17,13 @@
 //!                        +----------------------------------+ and then it happens after all
 //! ```
 //!
+//! Its fields are private: every change is a method here, and the model in `tests/model.rs` tries the
+//! methods in every order that workers, crashes and lost messages can bring about.
+//!
 //! - A step is *pending* from before Dynamics is called until its answer is stored. Whatever dies in
 //!   between, it is found pending and done again, and doing it again is harmless (see
-//!   [`crate::request`]).
+//!   [`crate::request`]). Where it is not, that a request is being sent is stored first
+//!   ([`History::sending`]), and a request whose outcome is unknown is never repeated.
 //! - Steps are delivered in the contact's order: `contact-start`, `contact-answered`, `contact-end`,
 //!   then each recording as it came. A step that uses another's response waits for it.
 //! - One worker at a time delivers a contact's steps: it holds the [`Lease`]. A worker that dies lets
@@ -33,6 +37,9 @@
 //! | after it, before the request | pending | nothing | the lease ends, [`crate::redelivery`] sends the request |
 //! | after the request left, before the answer | pending | done, or not | the request is sent again and finds what it did |
 //! | after the answer, before it is stored | pending | done | the same |
+//!
+//! An item of the table holds one history as JSON. Fields that came later than version 0.1.0 have
+//! defaults, so that the items of every version can be read.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -46,46 +53,38 @@ use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
 use crate::{
+    configuration::{WithoutStart, WithoutStartAction},
     contact::Attributes,
-    integration::{Integration, StepName, WithoutStart, WithoutStartAction},
-    recording::{ObjectKind, RecordedObject},
-    request::record_id,
-    scope::Scope,
+    recording::RecordedObject,
+    step::Step,
 };
 
 /// One contact's history. It is one item of the table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct History {
-    pub contact_id: Uuid,
-    /// The integration that the contact belongs to.
-    pub integration: String,
-    /// When a function was first invoked for the contact: the `InitiationTimestamp` of a contact
-    /// whose events bear none.
-    pub first_invoked: Timestamp,
-    /// What each step's events told. A later step's lie over an earlier one's, in whichever order
-    /// they came.
-    pub attributes: BTreeMap<StepName, Attributes>,
-    /// The recording bucket's objects, by key.
+    contact_id: Uuid,
+    integration: String,
+    first_invoked: Timestamp,
+    attributes: BTreeMap<Step, Attributes>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub objects: BTreeMap<String, RecordedObject>,
-    pub steps: BTreeMap<StepKey, StepHistory>,
+    objects: BTreeMap<String, RecordedObject>,
+    steps: BTreeMap<StepKey, StepHistory>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lease: Option<Lease>,
-    /// When somebody is to look at the contact again; none when nothing is pending.
+    lease: Option<Lease>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub wake_at: Option<Timestamp>,
+    wake_at: Option<Timestamp>,
 }
 
-/// A step of one contact: `recording-available` is done once for each object.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// What is delivered as one: a step, or a step for one object of the recording bucket.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct StepKey {
-    pub step: StepName,
-    pub object_key: Option<String>,
+    step: Step,
+    object_key: Option<String>,
 }
 
-/// The state of a step of one contact.
+/// The state of a step of one contact. Only [`History`] changes one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StepHistory {
@@ -101,6 +100,12 @@ pub struct StepHistory {
     /// How often a worker has tried.
     #[serde(default)]
     pub attempts: u32,
+    /// When a worker first tried. Until then it waited for another step, which is not held against it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_tried_at: Option<Timestamp>,
+    /// When a request that must not be repeated was sent, while its outcome is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_at: Option<Timestamp>,
     /// Why it is not delivered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -123,6 +128,10 @@ pub enum State {
 /// Why a step is skipped that needed another.
 const ORPHANED: &str = "it needs the response of a step that never ran for this contact";
 
+/// How soon, and how late at the most, a contact whose integration cannot be loaded is looked at again.
+const PARKED: (SignedDuration, SignedDuration) =
+    (SignedDuration::from_mins(1), SignedDuration::from_mins(15));
+
 /// A worker's right to deliver this contact's steps, until it ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
@@ -141,12 +150,39 @@ pub enum Next {
     Nothing,
 }
 
+/// What the contact's integration says of its steps.
+pub trait Rules {
+    /// The steps whose responses a step's request uses.
+    fn needs(&self, key: &StepKey) -> BTreeSet<StepKey>;
+
+    /// What becomes of a step that needs `contact-start` for a contact that never had it.
+    fn without_start(&self) -> &WithoutStart;
+}
+
 impl StepKey {
-    pub fn of(step: StepName) -> StepKey {
+    /// A step that is done once for a contact.
+    pub fn of(step: Step) -> StepKey {
         StepKey {
             step,
             object_key: None,
         }
+    }
+
+    /// A step that is done once for each object.
+    pub fn of_object(step: Step, object: &RecordedObject) -> StepKey {
+        StepKey {
+            step,
+            object_key: Some(object.key.clone()),
+        }
+    }
+
+    pub fn step(&self) -> Step {
+        self.step
+    }
+
+    /// Whether it is done for one of several objects, so that no later step can name its response.
+    pub fn is_of_object(&self) -> bool {
+        self.object_key.is_some()
     }
 }
 
@@ -181,11 +217,8 @@ impl FromStr for StepKey {
             Some((step, key)) => (step, Some(key.to_owned())),
             None => (text, None),
         };
-        StepName::ALL
-            .into_iter()
-            .find(|name| name.as_str() == step)
-            .map(|step| StepKey { step, object_key })
-            .ok_or_else(|| format!("`{text}` is no step"))
+        let step = step.parse()?;
+        Ok(StepKey { step, object_key })
     }
 }
 
@@ -200,6 +233,25 @@ impl State {
     }
 }
 
+impl StepHistory {
+    fn new(sequence: u32, now: Timestamp) -> StepHistory {
+        StepHistory {
+            state: State::Pending,
+            sequence,
+            intended_at: now,
+            updated_at: now,
+            due_at: Some(now),
+            attempts: 0,
+            first_tried_at: None,
+            sent_at: None,
+            reason: None,
+            record_id: None,
+            response: None,
+        }
+    }
+}
+
+/// What is known of the contact.
 impl History {
     pub fn new(contact_id: Uuid, integration: &str, now: Timestamp) -> History {
         History {
@@ -214,8 +266,94 @@ impl History {
         }
     }
 
+    pub fn contact_id(&self) -> Uuid {
+        self.contact_id
+    }
+
+    /// The integration that the contact belongs to.
+    pub fn integration(&self) -> &str {
+        &self.integration
+    }
+
+    /// When a function was first invoked for the contact: the `InitiationTimestamp` of a contact whose
+    /// events bear none.
+    pub fn first_invoked(&self) -> Timestamp {
+        self.first_invoked
+    }
+
+    /// What the events told. A later step's attributes lie over an earlier one's, in whichever order
+    /// they came.
+    pub fn attributes(&self) -> Attributes {
+        let mut attributes = Attributes::default();
+        for layer in self.attributes.values() {
+            attributes.merge(layer);
+        }
+        attributes
+    }
+
+    /// The objects of the recording bucket that belong to the contact.
+    pub fn objects(&self) -> impl Iterator<Item = &RecordedObject> {
+        self.objects.values()
+    }
+
+    /// The object that a step is done for.
+    pub fn object(&self, key: &StepKey) -> Option<&RecordedObject> {
+        self.objects.get(key.object_key.as_ref()?)
+    }
+
+    pub fn step(&self, key: &StepKey) -> Option<&StepHistory> {
+        self.steps.get(key)
+    }
+
+    pub fn state(&self, key: &StepKey) -> Option<State> {
+        Some(self.steps.get(key)?.state)
+    }
+
+    /// The steps in the contact's order.
+    pub fn in_order(&self) -> Vec<(&StepKey, &StepHistory)> {
+        let mut steps: Vec<_> = self.steps.iter().collect();
+        steps.sort_by_key(|(key, step)| (key.step, step.sequence));
+        steps
+    }
+
+    /// How many steps are in a state.
+    pub fn count(&self, state: State) -> usize {
+        self.with(state).count()
+    }
+
+    /// When somebody is to look at the contact again; none when nothing is pending.
+    pub fn wake_at(&self) -> Option<Timestamp> {
+        self.wake_at
+    }
+
+    /// When a step failed last; none when none has.
+    pub fn failed_at(&self) -> Option<Timestamp> {
+        self.with(State::Failed)
+            .map(|(_, step)| step.updated_at)
+            .max()
+    }
+
+    /// When the oldest pending step was intended.
+    pub fn oldest_pending(&self) -> Option<Timestamp> {
+        self.with(State::Pending)
+            .map(|(_, step)| step.intended_at)
+            .min()
+    }
+
+    /// The last change: what the item's lifetime is counted from.
+    pub fn updated_at(&self) -> Timestamp {
+        let steps = self.steps.values().map(|step| step.updated_at);
+        steps.max().unwrap_or(self.first_invoked)
+    }
+
+    fn with(&self, state: State) -> impl Iterator<Item = (&StepKey, &StepHistory)> {
+        self.steps
+            .iter()
+            .filter(move |(_, step)| step.state == state)
+    }
+
     /// Adds what a step's event tells of the contact.
-    pub fn learn(&mut self, step: StepName, attributes: &Attributes) {
+    pub fn learn(&mut self, step: Step, attributes: &Attributes) {
         self.attributes.entry(step).or_default().merge(attributes);
     }
 
@@ -224,45 +362,68 @@ impl History {
         self.objects.insert(object.key.clone(), object);
     }
 
+    /// An event names the integration that it is for. A contact stays with the one it has as soon as
+    /// Dynamics has taken a step, or while a worker delivers one: two environments must never get parts
+    /// of one contact.
+    pub fn belong_to(&mut self, integration: &str, now: Timestamp) {
+        let is_delivered = self.count(State::Delivered) > 0;
+        if !is_delivered && !self.lease.as_ref().is_some_and(|lease| lease.until > now) {
+            integration.clone_into(&mut self.integration);
+        }
+    }
+
+    /// Makes responses smaller, as an item holds 400 KB: `shrink` leaves of each what is needed.
+    pub fn shrink_responses(&mut self, shrink: impl Fn(&StepKey, &mut Map<String, Json>)) {
+        for (key, step) in &mut self.steps {
+            if let Some(response) = &mut step.response {
+                shrink(key, response);
+            }
+        }
+    }
+}
+
+/// The steps' states.
+impl History {
     /// Makes a step pending that has not been, or has failed and is asked for again. A step that is
     /// delivered stays so: its event has come twice.
     pub fn intend(&mut self, key: &StepKey, now: Timestamp) {
         let sequence = self.next_sequence();
-        let step = self
-            .steps
-            .entry(key.clone())
-            .or_insert_with(|| StepHistory {
-                state: State::Skipped,
-                sequence,
-                intended_at: now,
-                updated_at: now,
-                due_at: None,
-                attempts: 0,
-                reason: None,
-                record_id: None,
-                response: None,
-            });
-        if matches!(step.state, State::Skipped | State::Failed) {
-            step.state = State::Pending;
-            step.intended_at = now;
-            step.updated_at = now;
-            step.due_at = Some(now);
-            step.reason = None;
+        match self.steps.get_mut(key) {
+            None => {
+                self.steps
+                    .insert(key.clone(), StepHistory::new(sequence, now));
+            }
+            Some(step) if matches!(step.state, State::Skipped | State::Failed) => {
+                *step = StepHistory {
+                    attempts: step.attempts,
+                    ..StepHistory::new(step.sequence, now)
+                };
+            }
+            Some(_) => {}
         }
+    }
+
+    /// Makes every failed step pending again; tells whether there was one.
+    pub fn retry_failed(&mut self, now: Timestamp) -> bool {
+        let failed: Vec<StepKey> = self.with(State::Failed).map(|(key, _)| key.clone()).collect();
+        failed.iter().for_each(|key| self.intend(key, now));
+        !failed.is_empty()
     }
 
     /// Notes that a step was asked for and is not configured.
     pub fn skip(&mut self, key: &StepKey, reason: &str, now: Timestamp) {
-        if self.steps.contains_key(key) {
-            return;
+        if !self.steps.contains_key(key) {
+            self.intend(key, now);
+            self.skipped(key, reason.to_owned(), now);
         }
-        self.intend(key, now);
-        self.skipped(key, reason.to_owned(), now);
     }
 
-    /// A pending step turns out not to be configured.
-    pub fn skipped(&mut self, key: &StepKey, reason: String, now: Timestamp) {
-        self.change(key, State::Skipped, Some(reason), now);
+    /// A request that must not be repeated is about to be sent. Stored before it is, this tells whoever
+    /// finds the step pending that it may have been done.
+    pub fn sending(&mut self, key: &StepKey, now: Timestamp) {
+        if let Some(step) = self.pending(key) {
+            step.sent_at = Some(now);
+        }
     }
 
     /// Dynamics has taken the step.
@@ -273,37 +434,51 @@ impl History {
         response: Option<Map<String, Json>>,
         now: Timestamp,
     ) {
-        if let Some(step) = self.change(key, State::Delivered, None, now) {
+        if let Some(step) = self.tried(key, State::Delivered, None, now) {
             step.record_id = record_id;
             step.response = response;
         }
     }
 
-    /// Dynamics could not take the step now; it stays pending until `due`.
+    /// Dynamics has not taken the step now; it stays pending until `due`.
     pub fn postponed(&mut self, key: &StepKey, reason: String, due: Timestamp, now: Timestamp) {
-        if let Some(step) = self.change(key, State::Pending, Some(reason), now) {
+        if let Some(step) = self.tried(key, State::Pending, Some(reason), now) {
             step.due_at = Some(due);
         }
     }
 
-    /// Dynamics will not take the step.
+    /// Dynamics will not take the step, or it must not be tried again.
     pub fn failed(&mut self, key: &StepKey, reason: String, now: Timestamp) {
-        self.change(key, State::Failed, Some(reason), now);
+        self.tried(key, State::Failed, Some(reason), now);
+    }
+
+    /// A pending step turns out not to be configured.
+    pub fn skipped(&mut self, key: &StepKey, reason: String, now: Timestamp) {
+        if let Some(step) = self.pending(key) {
+            step.state = State::Skipped;
+            step.reason = Some(reason);
+            step.due_at = None;
+            step.updated_at = now;
+        }
+    }
+
+    fn pending(&mut self, key: &StepKey) -> Option<&mut StepHistory> {
+        let step = self.steps.get_mut(key)?;
+        (step.state == State::Pending).then_some(step)
     }
 
     /// Ends a try of a pending step; of any other, nothing changes.
-    fn change(
+    fn tried(
         &mut self,
         key: &StepKey,
         to: State,
         reason: Option<String>,
         now: Timestamp,
     ) -> Option<&mut StepHistory> {
-        let step = self.steps.get_mut(key)?;
-        if step.state != State::Pending {
-            return None;
-        }
-        step.attempts += u32::from(to != State::Skipped);
+        let step = self.pending(key)?;
+        step.attempts += 1;
+        step.first_tried_at.get_or_insert(now);
+        step.sent_at = None;
         step.state = to;
         step.reason = reason;
         step.due_at = None;
@@ -312,31 +487,21 @@ impl History {
     }
 
     fn next_sequence(&self) -> u32 {
-        self.steps
-            .values()
-            .map(|step| step.sequence + 1)
-            .max()
-            .unwrap_or(0)
+        let sequences = self.steps.values().map(|step| step.sequence + 1);
+        sequences.max().unwrap_or(0)
     }
+}
 
-    /// The steps in the contact's order.
-    pub fn in_order(&self) -> Vec<(&StepKey, &StepHistory)> {
-        let mut steps: Vec<_> = self.steps.iter().collect();
-        steps.sort_by_key(|(key, step)| (key.step, step.sequence));
-        steps
-    }
-
-    /// Which step is to be delivered now. `needs` tells whose responses a step uses.
-    pub fn next(&self, needs: impl Fn(StepName) -> BTreeSet<StepName>, now: Timestamp) -> Next {
+/// What is to be done next, and by whom.
+impl History {
+    /// Which step is to be delivered now.
+    pub fn next(&self, rules: &impl Rules, now: Timestamp) -> Next {
         let mut waiting = false;
         for (key, step) in self.in_order() {
             if step.state != State::Pending {
                 continue;
             }
-            if !needs(key.step)
-                .into_iter()
-                .all(|needed| self.is_final(needed))
-            {
+            if !rules.needs(key).iter().all(|needed| self.is_final(needed)) {
                 waiting = true;
                 continue;
             }
@@ -345,43 +510,50 @@ impl History {
                 _ => Next::Deliver(key.clone()),
             };
         }
-        match waiting {
-            true => Next::Waiting,
-            false => Next::Nothing,
-        }
+        if waiting { Next::Waiting } else { Next::Nothing }
     }
 
-    fn is_final(&self, step: StepName) -> bool {
-        self.steps
-            .get(&StepKey::of(step))
-            .is_some_and(|step| step.state != State::Pending)
+    fn is_final(&self, key: &StepKey) -> bool {
+        self.state(key).is_some_and(|state| state != State::Pending)
     }
 
-    /// The first of the steps that `needs` names and that cannot give a response any more.
-    pub fn unmet(&self, needs: &BTreeSet<StepName>) -> Option<(StepName, State)> {
-        needs.iter().find_map(|needed| {
-            let state = self.steps.get(&StepKey::of(*needed))?.state;
-            matches!(state, State::Failed | State::Skipped).then_some((*needed, state))
+    /// The first of the steps that a step needs and that cannot give a response any more.
+    pub fn unmet(&self, key: &StepKey, rules: &impl Rules) -> Option<(StepKey, State)> {
+        rules.needs(key).into_iter().find_map(|needed| {
+            let state = self.state(&needed)?;
+            matches!(state, State::Failed | State::Skipped).then_some((needed, state))
         })
     }
 
-    /// Takes the lease unless another worker holds it.
-    pub fn take_lease(&mut self, holder: &str, until: Timestamp, now: Timestamp) -> bool {
-        match &self.lease {
-            Some(lease) if lease.holder != holder && lease.until > now => false,
-            _ => {
+    /// The first of the steps that a step needs and that has not been asked for.
+    pub fn absent(&self, key: &StepKey, rules: &impl Rules) -> Option<StepKey> {
+        let mut needed = rules.needs(key).into_iter();
+        needed.find(|needed| !self.steps.contains_key(needed))
+    }
+
+    /// What every write of a history does last: it settles what waits in vain, sets when the contact is
+    /// to be looked at again, and takes the lease for `holder` when there is something to deliver now
+    /// and nobody else is at it, keeps it while there is, or gives it back when there is not.
+    pub fn claim(&mut self, holder: &str, until: Timestamp, rules: &impl Rules, now: Timestamp) {
+        self.settle(rules, now);
+        if let Next::Deliver(_) = self.next(rules, now) {
+            if self.lease.as_ref().is_none_or(|lease| lease.until <= now) {
                 self.lease = Some(Lease {
                     holder: holder.to_owned(),
                     until,
                 });
-                true
             }
+        } else {
+            self.lease.take_if(|lease| lease.holder == holder);
         }
+        self.plan(rules, now);
     }
 
-    /// Gives the lease back.
-    pub fn release_lease(&mut self, holder: &str) {
-        self.lease.take_if(|lease| lease.holder == holder);
+    /// Whether `holder` has the lease now.
+    pub fn is_held_by(&self, holder: &str, now: Timestamp) -> bool {
+        self.lease
+            .as_ref()
+            .is_some_and(|lease| lease.holder == holder && lease.until > now)
     }
 
     /// Whether another worker than `holder` has the lease now.
@@ -391,57 +563,41 @@ impl History {
             .is_some_and(|lease| lease.holder != holder && lease.until > now)
     }
 
-    /// Whether `holder` has the lease.
-    pub fn is_held_by(&self, holder: &str) -> bool {
-        self.lease
-            .as_ref()
-            .is_some_and(|lease| lease.holder == holder)
-    }
-
-    /// Settles what waits in vain, and sets when the contact is to be looked at again. While a worker
-    /// holds the lease, that is not before the lease ends.
-    ///
-    /// A step that needs one that has not happened waits for it, as events come in any order. When
-    /// its time is over it is skipped, or `contact-start` is done first with what is known; should
-    /// the event come after all, the step is done after all.
-    pub fn plan(
-        &mut self,
-        needs: impl Fn(StepName) -> BTreeSet<StepName>,
-        without_start: &WithoutStart,
-        now: Timestamp,
-    ) {
-        let patience = SignedDuration::from_mins(without_start.after_minutes.into());
-        let absent = |history: &History, key: &StepKey| {
-            needs(key.step)
-                .into_iter()
-                .find(|needed| !history.steps.contains_key(&StepKey::of(*needed)))
-        };
-        let mut wake_at = None;
+    /// A step that needs one that has not happened waits for it, as events come in any order. When its
+    /// time is over it is skipped, or `contact-start` is done first with what is known; should the event
+    /// come after all, the step is done after all.
+    fn settle(&mut self, rules: &impl Rules, now: Timestamp) {
         for key in self.steps.keys().cloned().collect::<Vec<_>>() {
             let step = &self.steps[&key];
-            match (step.state, absent(self, &key)) {
+            match (step.state, self.absent(&key, rules)) {
                 (State::Skipped, None) if step.reason.as_deref() == Some(ORPHANED) => {
                     self.intend(&key, now);
                 }
-                (State::Pending, Some(needed)) => {
-                    let until = step.intended_at + patience;
-                    if now < until {
-                        wake_at = Some(wake_at.map_or(until, |at: Timestamp| at.min(until)));
-                    } else if needed == StepName::ContactStart
-                        && without_start.action == WithoutStartAction::Start
+                (State::Pending, Some(needed)) if now >= patience_ends(step, rules) => {
+                    if needed == StepKey::of(Step::ContactStart)
+                        && rules.without_start().action == WithoutStartAction::Start
                     {
-                        self.intend(&StepKey::of(needed), now);
+                        self.intend(&needed, now);
                     } else {
-                        self.change(&key, State::Skipped, Some(ORPHANED.to_owned()), now);
+                        self.skipped(&key, ORPHANED.to_owned(), now);
                     }
                 }
                 _ => {}
             }
         }
-        let next = match self.next(&needs, now) {
-            Next::Deliver(key) => Some(self.steps[&key].due_at.unwrap_or(now)),
+    }
+
+    /// Sets when the contact is to be looked at again. While a worker holds the lease, that is not before
+    /// the lease ends.
+    fn plan(&mut self, rules: &impl Rules, now: Timestamp) {
+        let next = match self.next(rules, now) {
+            Next::Deliver(key) => self.steps[&key].due_at.or(Some(now)),
             Next::At(due) => Some(due),
-            Next::Waiting => wake_at,
+            Next::Waiting => self
+                .with(State::Pending)
+                .filter(|(key, _)| self.absent(key, rules).is_some())
+                .map(|(_, step)| patience_ends(step, rules))
+                .min(),
             Next::Nothing => None,
         };
         self.wake_at = match (next, &self.lease) {
@@ -450,150 +606,28 @@ impl History {
         };
     }
 
-    /// What every write of a history does last: [`History::plan`]s, and takes the lease for `holder` when
-    /// there is something to deliver now and nobody else is at it, or gives it back when there is not.
-    pub fn claim(
-        &mut self,
-        holder: &str,
-        until: Timestamp,
-        needs: impl Fn(StepName) -> BTreeSet<StepName>,
-        without_start: &WithoutStart,
-        now: Timestamp,
-    ) {
-        self.plan(&needs, without_start, now);
-        match self.next(&needs, now) {
-            Next::Deliver(_) if self.is_held_by(holder) => {}
-            Next::Deliver(_) => {
-                self.take_lease(holder, until, now);
+    /// The contact's integration cannot be loaded, so nobody can say what its steps are to send. What is
+    /// pending waits, longer each time, and fails when it has waited for `give_up_after`.
+    pub fn park(&mut self, reason: &str, give_up_after: SignedDuration, now: Timestamp) {
+        let Some(oldest) = self.oldest_pending() else {
+            return;
+        };
+        let waited = now.duration_since(oldest);
+        if waited > give_up_after {
+            let pending: Vec<StepKey> = self.with(State::Pending).map(|(key, _)| key.clone()).collect();
+            for key in pending {
+                self.failed(&key, reason.to_owned(), now);
             }
-            _ => self.release_lease(holder),
+            self.wake_at = None;
+        } else {
+            self.wake_at = Some(now + (waited / 2).clamp(PARKED.0, PARKED.1));
         }
-        self.plan(&needs, without_start, now);
     }
+}
 
-    /// Makes every failed step pending again; tells whether there was one.
-    pub fn retry_failed(&mut self, now: Timestamp) -> bool {
-        let failed: Vec<StepKey> = self
-            .steps
-            .iter()
-            .filter(|(_, step)| step.state == State::Failed)
-            .map(|(key, _)| key.clone())
-            .collect();
-        failed.iter().for_each(|key| self.intend(key, now));
-        !failed.is_empty()
-    }
-
-    /// When a step failed last; none when none has.
-    pub fn failed_at(&self) -> Option<Timestamp> {
-        let failed = self
-            .steps
-            .values()
-            .filter(|step| step.state == State::Failed);
-        failed.map(|step| step.updated_at).max()
-    }
-
-    /// Whether Dynamics has taken a step.
-    pub fn has_delivered(&self) -> bool {
-        self.steps
-            .values()
-            .any(|step| step.state == State::Delivered)
-    }
-
-    /// When the oldest pending step was intended.
-    pub fn oldest_pending(&self) -> Option<Timestamp> {
-        let pending = self
-            .steps
-            .values()
-            .filter(|step| step.state == State::Pending);
-        pending.map(|step| step.intended_at).min()
-    }
-
-    /// The last change: what the item's lifetime is counted from.
-    pub fn updated_at(&self) -> Timestamp {
-        let steps = self.steps.values().map(|step| step.updated_at);
-        steps.max().unwrap_or(self.first_invoked)
-    }
-
-    /// The record that `contact-start` makes or has made, known before it is delivered.
-    pub fn record_id(&self, integration: &Integration) -> Option<Uuid> {
-        let start = self.steps.get(&StepKey::of(StepName::ContactStart));
-        if let Some(id) = start.and_then(|start| start.record_id) {
-            return Some(id);
-        }
-        let request = integration.step(StepName::ContactStart)?.request.as_ref()?;
-        (request.creates_with_our_id() && start.is_none_or(|start| start.state == State::Pending))
-            .then(|| record_id(self.contact_id, StepName::ContactStart, None))
-    }
-
-    /// What templates see of the contact, for the step done for `object`.
-    ///
-    /// With `foresee`, the response of a pending `contact-start` holds the record id that it will
-    /// have: enough to open the record, never used to write one.
-    pub fn scope(
-        &self,
-        integration: &Integration,
-        object: Option<&RecordedObject>,
-        foresee: bool,
-    ) -> Scope {
-        let mut attributes = Attributes::default();
-        for layer in self.attributes.values() {
-            attributes.merge(layer);
-        }
-        attributes.set_default("ContactId", self.contact_id.to_string());
-        attributes.set_default("InitiationTimestamp", self.first_invoked.to_string());
-        let mut scope = Scope::new(attributes);
-        integration.add_settings(&mut scope);
-        for (key, step) in &self.steps {
-            if let (None, Some(response)) = (&key.object_key, &step.response) {
-                scope.set_response(key.step.number(), &Json::Object(response.clone()));
-            }
-        }
-        let started = scope
-            .get(&crate::scope::response_name(
-                StepName::ContactStart.number(),
-            ))
-            .is_some();
-        if foresee
-            && !started
-            && let Some(id) = self.record_id(integration)
-            && let Some(request) = integration
-                .step(StepName::ContactStart)
-                .and_then(|step| step.request.as_ref())
-        {
-            let response =
-                Map::from_iter([(request.table.primary_key.clone(), id.to_string().into())]);
-            scope.set_response(StepName::ContactStart.number(), &response.into());
-        }
-        for (name, kinds) in [
-            (
-                "recordingUrl",
-                [ObjectKind::RedactedRecording, ObjectKind::Recording],
-            ),
-            (
-                "transcriptUrl",
-                [ObjectKind::RedactedTranscript, ObjectKind::Transcript],
-            ),
-            (
-                "analysisUrl",
-                [ObjectKind::RedactedAnalysis, ObjectKind::Analysis],
-            ),
-        ] {
-            let url = kinds.iter().rev().find_map(|kind| {
-                let object = self.objects.values().find(|object| object.kind == *kind)?;
-                Some(object.url.clone())
-            });
-            if let Some(url) = url {
-                scope.set(name, url);
-            }
-        }
-        if let Some(object) = object {
-            scope.set("objectUrl", object.url.clone());
-            scope.set("objectKey", object.key.clone());
-            scope.set("bucket", object.bucket.clone());
-            scope.set("objectKind", object.kind.as_str());
-        }
-        scope
-    }
+/// Until when a step waits for one that it needs and that has not happened.
+fn patience_ends(step: &StepHistory, rules: &impl Rules) -> Timestamp {
+    step.intended_at + SignedDuration::from_mins(rules.without_start().after_minutes.into())
 }
 
 /// How long after a failed try the next one is due: doubling from a second to a quarter of an hour.
@@ -605,7 +639,7 @@ pub fn backoff(attempts: u32) -> SignedDuration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::recording::ObjectKind;
 
     const ID: Uuid = Uuid::from_u128(0x5d3f6a1e_9c7b_4e52_8f0a_2b1c4d6e8f90);
 
@@ -613,24 +647,36 @@ mod tests {
         Timestamp::from_second(1_770_000_000 + second).unwrap()
     }
 
-    fn integration() -> Integration {
-        Integration::load(include_str!("../../local/reference-integration.json")).unwrap()
-    }
+    /// Each step needs the response of contact-start.
+    #[derive(Default)]
+    struct Usual(WithoutStart);
 
-    fn needs(step: StepName) -> BTreeSet<StepName> {
-        match step {
-            StepName::ContactStart => BTreeSet::new(),
-            _ => BTreeSet::from([StepName::ContactStart]),
+    impl Rules for Usual {
+        fn needs(&self, key: &StepKey) -> BTreeSet<StepKey> {
+            let start = StepKey::of(Step::ContactStart);
+            [start].into_iter().filter(|start| start != key).collect()
+        }
+
+        fn without_start(&self) -> &WithoutStart {
+            &self.0
         }
     }
 
-    fn key(step: StepName) -> StepKey {
-        StepKey::of(step)
+    fn usual() -> Usual {
+        Usual::default()
     }
 
-    fn recording(name: &str, kind: ObjectKind) -> RecordedObject {
+    fn start_and_end() -> (StepKey, StepKey) {
+        (StepKey::of(Step::ContactStart), StepKey::of(Step::ContactEnd))
+    }
+
+    fn new() -> History {
+        History::new(ID, "default", at(0))
+    }
+
+    fn recording(name: &str) -> RecordedObject {
         RecordedObject {
-            kind,
+            kind: ObjectKind::Recording,
             bucket: "b".into(),
             key: name.into(),
             url: format!("https://example.com/{name}"),
@@ -639,88 +685,119 @@ mod tests {
 
     #[test]
     fn a_step_is_delivered_once_and_stays_so() {
-        let start = key(StepName::ContactStart);
-        let mut history = History::new(ID, "default", at(0));
+        let (start, _) = start_and_end();
+        let mut history = new();
         history.intend(&start, at(0));
-        assert_eq!(history.next(needs, at(0)), Next::Deliver(start.clone()));
+        assert_eq!(history.next(&usual(), at(0)), Next::Deliver(start.clone()));
         history.delivered(&start, Some(ID), Some(Map::new()), at(1));
-        assert_eq!(history.next(needs, at(1)), Next::Nothing);
+        assert_eq!(history.next(&usual(), at(1)), Next::Nothing);
         let before = history.clone();
         history.intend(&start, at(2));
         history.failed(&start, "late".into(), at(3));
         history.postponed(&start, "late".into(), at(9), at(3));
+        history.sending(&start, at(3));
+        history.skip(&start, "late", at(3));
+        history.skipped(&start, "late".into(), at(3));
+        history.park("late", SignedDuration::ZERO, at(3));
         assert_eq!(history, before);
-        history.plan(needs, &WithoutStart::default(), at(4));
-        assert_eq!(history.wake_at, None);
+        history.claim("a", at(9), &usual(), at(4));
+        assert_eq!(history, before, "and nobody need look again");
     }
 
     #[test]
     fn the_end_waits_for_the_start_whichever_comes_first() {
-        let (start, end) = (key(StepName::ContactStart), key(StepName::ContactEnd));
-        let mut history = History::new(ID, "default", at(0));
+        let (start, end) = start_and_end();
+        let mut history = new();
         history.intend(&end, at(0));
-        assert_eq!(history.next(needs, at(0)), Next::Waiting);
+        assert_eq!(history.next(&usual(), at(0)), Next::Waiting);
+        assert_eq!(history.absent(&end, &usual()), Some(start.clone()));
         history.intend(&start, at(1));
-        assert_eq!(history.next(needs, at(1)), Next::Deliver(start.clone()));
+        assert_eq!(history.absent(&end, &usual()), None);
+        assert_eq!(history.next(&usual(), at(1)), Next::Deliver(start.clone()));
         history.postponed(&start, "down".into(), at(60), at(2));
         assert_eq!(
-            history.next(needs, at(3)),
+            history.next(&usual(), at(3)),
             Next::At(at(60)),
             "nothing can be done before the start"
         );
-        assert_eq!(history.next(needs, at(60)), Next::Deliver(start.clone()));
+        assert_eq!(history.next(&usual(), at(60)), Next::Deliver(start.clone()));
         history.delivered(&start, Some(ID), None, at(61));
-        assert_eq!(history.next(needs, at(61)), Next::Deliver(end.clone()));
+        assert_eq!(history.next(&usual(), at(61)), Next::Deliver(end.clone()));
         history.delivered(&end, Some(ID), None, at(62));
-        assert_eq!(history.next(needs, at(62)), Next::Nothing);
+        assert_eq!(history.next(&usual(), at(62)), Next::Nothing);
     }
 
     #[test]
     fn a_step_without_its_start_waits_and_is_then_skipped_or_started() {
-        let (start, end) = (key(StepName::ContactStart), key(StepName::ContactEnd));
+        let (start, end) = start_and_end();
         for action in [WithoutStartAction::Skip, WithoutStartAction::Start] {
-            let policy = WithoutStart {
+            let rules = Usual(WithoutStart {
                 action,
                 after_minutes: 1,
-            };
-            let mut history = History::new(ID, "default", at(0));
+            });
+            let mut history = new();
             history.intend(&end, at(0));
-            history.plan(needs, &policy, at(1));
+            history.claim("a", at(9), &rules, at(1));
             assert_eq!(
-                (history.wake_at, history.next(needs, at(1))),
+                (history.wake_at(), history.next(&rules, at(1))),
                 (Some(at(60)), Next::Waiting)
             );
-            history.plan(needs, &policy, at(60));
+            history.claim("a", at(69), &rules, at(60));
             if action == WithoutStartAction::Start {
-                assert_eq!(history.next(needs, at(60)), Next::Deliver(start.clone()));
+                assert_eq!(history.next(&rules, at(60)), Next::Deliver(start.clone()));
+                assert!(history.is_held_by("a", at(60)));
                 continue;
             }
             assert_eq!(
-                (history.wake_at, history.steps[&end].state),
-                (None, State::Skipped)
+                (history.wake_at(), history.state(&end)),
+                (None, Some(State::Skipped))
             );
             // It comes after all.
             history.intend(&start, at(999));
-            history.plan(needs, &policy, at(999));
-            assert_eq!(history.next(needs, at(999)), Next::Deliver(start.clone()));
+            history.claim("a", at(1009), &rules, at(999));
+            assert_eq!(history.next(&rules, at(999)), Next::Deliver(start.clone()));
             history.delivered(&start, Some(ID), None, at(1000));
-            history.plan(needs, &policy, at(1000));
-            assert_eq!(history.next(needs, at(1000)), Next::Deliver(end.clone()));
+            history.claim("a", at(1010), &rules, at(1000));
+            assert_eq!(history.next(&rules, at(1000)), Next::Deliver(end.clone()));
         }
     }
 
     #[test]
+    fn a_step_that_is_not_configured_is_skipped_and_can_be_asked_for_later() {
+        let (start, _) = start_and_end();
+        let mut history = new();
+        history.skip(&start, "the step is not configured", at(0));
+        assert_eq!(
+            (history.state(&start), history.count(State::Skipped)),
+            (Some(State::Skipped), 1)
+        );
+        assert_eq!(history.next(&usual(), at(0)), Next::Nothing);
+        assert_eq!(
+            history.unmet(&StepKey::of(Step::ContactEnd), &usual()),
+            Some((start.clone(), State::Skipped))
+        );
+        let step = history.step(&start).unwrap();
+        assert_eq!((step.attempts, step.due_at), (0, None));
+        assert_eq!(step.reason.as_deref(), Some("the step is not configured"));
+        history.intend(&start, at(1));
+        assert_eq!(history.next(&usual(), at(1)), Next::Deliver(start));
+    }
+
+    #[test]
     fn recordings_follow_the_end_in_the_order_they_came() {
-        let mut history = History::new(ID, "default", at(0));
-        let recordings: Vec<StepKey> = ["z", "a"]
-            .map(|name| StepKey {
-                step: StepName::RecordingAvailable,
-                object_key: Some(name.into()),
-            })
-            .to_vec();
-        history.intend(&recordings[0], at(0));
-        history.intend(&recordings[1], at(1));
-        history.intend(&key(StepName::ContactEnd), at(2));
+        let mut history = new();
+        for (second, name) in [(0, "z"), (1, "a")] {
+            let object = recording(name);
+            let key = StepKey::of_object(Step::RecordingAvailable, &object);
+            assert!(key.is_of_object());
+            history.learn_object(object.clone());
+            history.intend(&key, at(second));
+            assert_eq!(history.object(&key), Some(&object));
+        }
+        let (_, end) = start_and_end();
+        history.intend(&end, at(2));
+        assert!(!end.is_of_object());
+        assert_eq!(history.object(&end), None);
         let order: Vec<String> = history
             .in_order()
             .iter()
@@ -741,119 +818,194 @@ mod tests {
 
     #[test]
     fn a_failed_step_is_done_again_when_it_is_asked_for_again() {
-        let start = key(StepName::ContactStart);
-        let mut history = History::new(ID, "default", at(0));
+        let (start, end) = start_and_end();
+        let mut history = new();
+        assert!(!history.retry_failed(at(0)));
         history.intend(&start, at(0));
         history.failed(&start, "no such column".into(), at(1));
+        assert_eq!(history.failed_at(), Some(at(1)));
         assert_eq!(
-            history.unmet(&needs(StepName::ContactEnd)),
-            Some((StepName::ContactStart, State::Failed))
+            history.unmet(&end, &usual()),
+            Some((start.clone(), State::Failed))
         );
-        history.intend(&start, at(2));
-        assert_eq!(history.next(needs, at(2)), Next::Deliver(start));
+        assert!(history.retry_failed(at(2)));
+        assert_eq!(history.next(&usual(), at(2)), Next::Deliver(start.clone()));
+        let step = history.step(&start).unwrap();
+        assert_eq!((step.attempts, step.first_tried_at), (1, None));
+        assert_eq!(step.reason, None);
+        assert_eq!(history.failed_at(), None);
+    }
+
+    #[test]
+    fn what_waits_for_another_step_is_not_tried_and_what_is_tried_is_counted() {
+        let (start, end) = start_and_end();
+        let mut history = new();
+        history.intend(&start, at(0));
+        history.intend(&end, at(5));
+        history.postponed(&start, "down".into(), at(60), at(2));
+        history.postponed(&start, "down".into(), at(90), at(60));
+        let (start, end) = (
+            history.step(&start).unwrap(),
+            history.step(&end).unwrap(),
+        );
+        assert_eq!((start.attempts, start.first_tried_at), (2, Some(at(2))));
+        assert_eq!((end.attempts, end.first_tried_at), (0, None));
+        assert_eq!((start.sequence, end.sequence), (0, 1));
+        assert_eq!(history.oldest_pending(), Some(at(0)));
+        assert_eq!(history.updated_at(), at(60));
+        assert_eq!(new().updated_at(), at(0));
+    }
+
+    #[test]
+    fn a_request_that_must_not_be_repeated_is_known_to_be_on_its_way_until_its_outcome_is() {
+        let (start, _) = start_and_end();
+        let sent_at = |history: &History| history.step(&start).unwrap().sent_at;
+        let mut history = new();
+        history.intend(&start, at(0));
+        history.sending(&start, at(1));
+        assert_eq!(sent_at(&history), Some(at(1)));
+        history.postponed(&start, "429".into(), at(9), at(2));
+        assert_eq!(sent_at(&history), None);
+        history.sending(&start, at(9));
+        history.failed(&start, "unknown".into(), at(10));
+        history.intend(&start, at(11));
+        assert_eq!(sent_at(&history), None);
     }
 
     #[test]
     fn one_worker_at_a_time_holds_the_lease_until_it_ends() {
-        let mut history = History::new(ID, "default", at(0));
-        history.intend(&key(StepName::ContactStart), at(0));
-        assert!(history.take_lease("a", at(10), at(0)));
-        assert!(!history.take_lease("b", at(20), at(9)));
-        history.plan(needs, &WithoutStart::default(), at(9));
+        let (start, _) = start_and_end();
+        let mut history = new();
+        history.intend(&start, at(0));
+        history.claim("a", at(10), &usual(), at(0));
+        assert!(history.is_held_by("a", at(9)) && !history.is_held_by("b", at(9)));
+        history.claim("b", at(20), &usual(), at(9));
+        assert!(history.is_held_by("a", at(9)) && history.is_held_by_another("b", at(9)));
+        assert!(!history.is_held_by_another("a", at(9)));
         assert_eq!(
-            history.wake_at,
+            history.wake_at(),
             Some(at(10)),
             "nobody need look before the lease ends"
         );
+        assert!(!history.is_held_by("a", at(10)) && !history.is_held_by_another("b", at(10)));
+        history.claim("b", at(20), &usual(), at(10));
         assert!(
-            history.take_lease("b", at(20), at(10)),
+            history.is_held_by("b", at(10)),
             "a dead worker's lease runs out"
         );
-        history.release_lease("a");
-        assert!(history.is_held_by("b"));
-        history.release_lease("b");
-        history.plan(needs, &WithoutStart::default(), at(10));
-        assert_eq!(history.wake_at, Some(at(0)));
+        history.delivered(&start, Some(ID), None, at(11));
+        history.claim("a", at(30), &usual(), at(11));
+        assert!(history.is_held_by("b", at(11)), "it is not a's to give back");
+        history.claim("b", at(30), &usual(), at(11));
+        assert!(!history.is_held_by("b", at(11)));
+        assert_eq!(history.wake_at(), None);
+    }
+
+    #[test]
+    fn a_worker_renews_its_lease_only_when_it_has_ended() {
+        let (start, _) = start_and_end();
+        let mut history = new();
+        history.intend(&start, at(0));
+        history.claim("a", at(10), &usual(), at(0));
+        history.claim("a", at(15), &usual(), at(5));
+        assert_eq!(history.wake_at(), Some(at(10)));
+        history.claim("a", at(25), &usual(), at(15));
+        assert!(history.is_held_by("a", at(24)));
+    }
+
+    #[test]
+    fn a_contact_stays_with_its_integration_once_someone_delivers() {
+        let (start, _) = start_and_end();
+        let mut history = new();
+        history.belong_to("b", at(0));
+        assert_eq!(history.integration(), "b");
+        history.intend(&start, at(0));
+        history.claim("a", at(10), &usual(), at(0));
+        history.belong_to("c", at(9));
+        assert_eq!(history.integration(), "b", "a worker is at it");
+        history.belong_to("c", at(10));
+        assert_eq!(history.integration(), "c", "the worker is dead");
+        history.delivered(&start, Some(ID), None, at(11));
+        history.belong_to("d", at(99));
+        assert_eq!(history.integration(), "c", "its record is there");
+    }
+
+    #[test]
+    fn a_contact_that_cannot_be_loaded_is_looked_at_ever_later_and_fails_in_the_end() {
+        let (start, end) = start_and_end();
+        let give_up = SignedDuration::from_hours(72);
+        let mut history = new();
+        history.park("unknown", give_up, at(0));
+        assert_eq!(history, new(), "nothing waits");
+        history.intend(&start, at(0));
+        history.skip(&end, "no", at(0));
+        for (now, wake_at) in [
+            (0, 60),
+            (60, 120),
+            (240, 360),
+            (86_400, 87_300),
+            (259_200, 260_100),
+        ] {
+            history.park("unknown", give_up, at(now));
+            assert_eq!(history.wake_at(), Some(at(wake_at)), "{now}");
+        }
+        history.park("unknown", give_up, at(259_201));
+        assert_eq!(
+            (history.wake_at(), history.state(&start), history.state(&end)),
+            (None, Some(State::Failed), Some(State::Skipped))
+        );
+    }
+
+    #[test]
+    fn responses_can_be_made_smaller() {
+        let (start, end) = start_and_end();
+        let mut history = new();
+        for key in [&start, &end] {
+            history.intend(key, at(0));
+        }
+        let response = Map::from_iter([("a".to_owned(), 1.into()), ("b".to_owned(), 2.into())]);
+        history.delivered(&start, None, Some(response.clone()), at(1));
+        history.shrink_responses(|key, response| {
+            assert_eq!(*key, start);
+            response.retain(|name, _| name == "a");
+        });
+        let kept = history.step(&start).unwrap().response.as_ref().unwrap();
+        assert_eq!(kept.len(), 1);
+    }
+
+    #[test]
+    fn backoff_doubles_from_a_second_to_a_quarter_of_an_hour() {
+        for (attempts, seconds) in [(0, 1), (1, 2), (9, 512), (10, 900), (99, 900)] {
+            assert_eq!(backoff(attempts), SignedDuration::from_secs(seconds));
+        }
     }
 
     #[test]
     fn attributes_of_a_later_step_win_in_whichever_order_they_come() {
         let layer = |value: &str| -> Attributes {
-            serde_json::from_value(json!({"record": {"Channel": value}, "user": {value: "1"}}))
-                .unwrap()
+            let layer = serde_json::json!({"record": {"Channel": value}, "user": {value: "1"}});
+            serde_json::from_value(layer).unwrap()
         };
-        let mut orders = Vec::new();
         for order in [
-            [StepName::ContactStart, StepName::ContactEnd],
-            [StepName::ContactEnd, StepName::ContactStart],
+            [Step::ContactStart, Step::ContactEnd],
+            [Step::ContactEnd, Step::ContactStart],
         ] {
-            let mut history = History::new(ID, "default", at(0));
+            let mut history = new();
             for step in order {
                 history.learn(step, &layer(step.as_str()));
             }
-            let scope = history.scope(&integration(), None, false);
-            orders.push((
-                scope.get("Channel").cloned(),
-                scope.get("contact-start").cloned(),
-                scope.get("InitiationTimestamp").cloned(),
-            ));
-        }
-        assert_eq!(
-            orders[0],
-            (
-                Some(json!("contact-end")),
-                Some(json!("1")),
-                Some(json!("2026-02-02T02:40:00Z"))
-            )
-        );
-        assert_eq!(orders[0], orders[1]);
-    }
-
-    #[test]
-    fn remembered_urls_are_right_in_whichever_order_objects_come() {
-        let objects = [
-            recording("1.wav", ObjectKind::Recording),
-            recording("2.wav", ObjectKind::RedactedRecording),
-            recording("3.json", ObjectKind::Transcript),
-            recording("4.json", ObjectKind::RedactedAnalysis),
-        ];
-        for order in [[0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2]] {
-            let mut history = History::new(ID, "default", at(0));
-            for index in order {
-                history.learn_object(objects[index].clone());
-            }
-            let scope = history.scope(&integration(), Some(&objects[0]), false);
-            for (name, value) in [
-                ("recordingUrl", "https://example.com/1.wav"),
-                ("transcriptUrl", "https://example.com/3.json"),
-                ("analysisUrl", "https://example.com/4.json"),
-                ("objectUrl", "https://example.com/1.wav"),
-                ("objectKind", "recording"),
-            ] {
-                assert_eq!(scope.get(name), Some(&json!(value)), "{name}");
-            }
+            let attributes = history.attributes();
+            assert_eq!(attributes.get("Channel"), Some(&"contact-end".into()));
+            assert_eq!(attributes.get("contact-start"), Some(&"1".into()));
         }
     }
 
     #[test]
-    fn the_record_is_known_before_it_is_created() {
-        let integration = integration();
-        let mut history = History::new(ID, "default", at(0));
-        history.intend(&key(StepName::ContactStart), at(0));
-        assert_eq!(history.record_id(&integration), Some(ID));
-        assert_eq!(
-            history
-                .scope(&integration, None, true)
-                .get("STEP2-Response"),
-            Some(&json!({"activityid": ID.to_string()}))
-        );
-        assert_eq!(
-            history
-                .scope(&integration, None, false)
-                .get("STEP2-Response"),
-            None
-        );
-        history.failed(&key(StepName::ContactStart), "no".into(), at(1));
-        assert_eq!(history.record_id(&integration), None);
+    fn a_step_keys_text_is_its_name_and_its_object() {
+        for text in ["contact-start", "recording-available/a/b.wav"] {
+            let key: StepKey = text.parse().unwrap();
+            assert_eq!(key.to_string(), text);
+        }
+        assert!("contact-strat".parse::<StepKey>().is_err());
     }
 }

@@ -14,7 +14,8 @@ use tokio::time::Instant;
 
 use crate::{
     dynamics::{Dynamics, Http},
-    integration::{ConfigurationError, Integration},
+    configuration::ConfigurationError,
+    integration::Integration,
     secret::Secrets,
     store::{Store, StoreError},
 };
@@ -129,10 +130,10 @@ impl Integrations {
                 name: name.to_owned(),
                 error,
             })?;
-        let connection = &integration.configuration.connection;
+        let connection = &integration.configuration().connection;
         let dynamics = match last {
             // The token and the open connections stay good.
-            Some(last) if last.integration.configuration.connection == *connection => {
+            Some(last) if last.integration.configuration().connection == *connection => {
                 last.dynamics.clone()
             }
             _ => Arc::new(Dynamics::new(

@@ -6,18 +6,19 @@
 //! |---|---|
 //! | AWS event | [`event`] |
 //! | contact | [`contact`], [`recording`] |
-//! | step of the integration | [`integration`], compiled from [`pasted`] JSON into [`template`]s, [`address`]es and [`body`]s that see a [`scope`] |
-//! | rendered request | [`request`] |
+//! | step | [`step`], and what the [`configuration`] says of it |
+//! | what is remembered | [`history`], the state machine |
+//! | rendered request | [`integration`], the configuration compiled: [`template`]s that see a [`scope`], [`address`]es and [`body`]s make a [`request`] |
 //! | Dynamics and its response | [`dynamics`], with the client secret from [`secret`] |
-//! | stored | [`history`], kept in the table by [`store`] |
+//! | stored | [`store`], the table |
 //! | reply | [`reply`] |
 //!
-//! [`delivery`] takes an event along that way, with [`integrations`] at hand, and [`redelivery`] takes
-//! along what was left behind; [`function`] is what the Lambda functions' `main` calls.
+//! [`delivery`] takes an event along that way; [`function`] is what the Lambda functions' `main` calls.
 
 pub mod address;
 pub mod body;
 pub mod cause;
+pub mod configuration;
 pub mod contact;
 mod crash;
 pub mod delivery;
@@ -30,10 +31,10 @@ pub mod integrations;
 mod metrics;
 pub mod pasted;
 pub mod recording;
-pub mod redelivery;
 pub mod reply;
 pub mod request;
 pub mod scope;
 pub mod secret;
+pub mod step;
 pub mod store;
 pub mod template;

@@ -18,7 +18,7 @@ use std::{io::Write, time::Duration};
 use jiff::{Timestamp, civil::Date, tz::Offset};
 use metrics_cloudwatch_embedded::{Builder, Collector};
 
-use crate::{history::State, integration::StepName};
+use crate::{history::State, step::Step};
 
 /// Starts collecting; [`flush`] writes what was collected.
 pub(crate) fn set_up() -> Option<&'static Collector> {
@@ -43,7 +43,7 @@ pub(crate) fn flush(collector: Option<&'static Collector>) {
 }
 
 /// A step has come into a state.
-pub(crate) fn step(step: StepName, state: State) {
+pub(crate) fn step(step: Step, state: State) {
     let name = match state {
         State::Delivered => "Delivered",
         State::Pending => "Pending",

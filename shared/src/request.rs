@@ -9,11 +9,13 @@ use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
 use crate::{
-    address::AddressError,
-    body::Gap,
-    integration::{Method, RequestTemplate, StepName},
+    address::{Address, AddressError},
+    body::{Body, Gap},
+    configuration::Method,
+    history::StepKey,
     scope::Scope,
-    template::Templates,
+    step::Step,
+    template::{ResponseUse, Templates},
 };
 
 /// A request to the Web API.
@@ -69,14 +71,23 @@ impl Request {
 
 /// The id of the record that a step creates, unless its body names one.
 ///
-/// `contact-start`'s is the contact id. All activities share one key space, so another step's is a
-/// UUIDv5 of the contact id and what the step is done for.
-pub fn record_id(contact_id: Uuid, step: StepName, object_key: Option<&str>) -> Uuid {
-    match (step, object_key) {
-        (StepName::ContactStart, _) => contact_id,
-        (step, None) => Uuid::new_v5(&contact_id, step.as_str().as_bytes()),
-        (step, Some(key)) => Uuid::new_v5(&contact_id, format!("{step}/{key}").as_bytes()),
+/// `contact-start`'s is the contact id. All activities share one key space, so another's is a UUIDv5 of
+/// the contact id and the step's key.
+pub fn record_id(contact_id: Uuid, key: &StepKey) -> Uuid {
+    if *key == StepKey::of(Step::ContactStart) {
+        contact_id
+    } else {
+        Uuid::new_v5(&contact_id, key.to_string().as_bytes())
     }
+}
+
+/// A request's compiled form.
+#[derive(Debug)]
+pub struct RequestTemplate {
+    pub method: Method,
+    pub table: Table,
+    pub address: Address,
+    pub body: Option<Body>,
 }
 
 impl RequestTemplate {
@@ -86,7 +97,18 @@ impl RequestTemplate {
             .body
             .as_ref()
             .is_some_and(|body| body.names(&self.table.primary_key));
-        self.method == Method::Post && self.address.is_empty() && !named
+        self.creates() && !named
+    }
+
+    /// A POST to an entity set creates a record; a query after it only says what is answered.
+    fn creates(&self) -> bool {
+        self.method == Method::Post && !self.address.has_path()
+    }
+
+    /// The steps' responses that its templates use.
+    pub fn responses(&self) -> Vec<&ResponseUse> {
+        let body = self.body.iter().flat_map(Body::responses);
+        self.address.responses().chain(body).collect()
     }
 
     /// Renders the request. `record_id` is used by a create whose body names none.
@@ -112,7 +134,7 @@ impl RequestTemplate {
         let kind = match self.method {
             Method::Get => Kind::Read,
             Method::Patch => Kind::Update,
-            Method::Post if !self.address.is_empty() => Kind::Action,
+            Method::Post if !self.creates() => Kind::Action,
             Method::Post => {
                 let body = body.get_or_insert_default();
                 let primary_key = &self.table.primary_key;
@@ -124,9 +146,11 @@ impl RequestTemplate {
                     body.insert(primary_key.clone(), record_id.to_string().into());
                     record_id
                 });
+                let set = &self.table.entity_set;
+                let query = path.strip_prefix(set.as_str()).unwrap_or_default();
                 Kind::Create {
                     record_id,
-                    record_path: format!("{}({record_id})", self.table.entity_set),
+                    record_path: format!("{set}({record_id}){query}"),
                 }
             }
         };
@@ -140,5 +164,80 @@ impl RequestTemplate {
             },
             gaps,
         ))
+    }
+}
+
+/// A Dataverse table's three names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    pub entity_set: String,
+    pub logical_name: String,
+    pub primary_key: String,
+}
+
+
+impl Table {
+    /// A table by its entity set's name. Activities share the primary key `activityid`; another
+    /// table's is its logical name with `id`.
+    /// <https://learn.microsoft.com/power-apps/developer/data-platform/reference/about-entity-reference>
+    pub(crate) fn new(entity_set: &str, primary_key: Option<String>, logical_name: Option<String>) -> Table {
+        let logical_name = logical_name.unwrap_or_else(|| {
+            // The plurals Dataverse makes: opportunities, faxes, addresses, phonecalls.
+            match entity_set {
+                set if set.ends_with("ies") => format!("{}y", &set[..set.len() - 3]),
+                set if ["xes", "sses", "shes", "ches"]
+                    .iter()
+                    .any(|end| set.ends_with(end)) =>
+                {
+                    set[..set.len() - 2].to_owned()
+                }
+                set => set.strip_suffix('s').unwrap_or(set).to_owned(),
+            }
+        });
+        let is_activity = matches!(
+            logical_name.as_str(),
+            "phonecall"
+                | "task"
+                | "email"
+                | "appointment"
+                | "letter"
+                | "fax"
+                | "socialactivity"
+                | "serviceappointment"
+                | "activitypointer"
+        );
+        let primary_key = primary_key.unwrap_or_else(|| match is_activity {
+            true => "activityid".to_owned(),
+            false => format!("{logical_name}id"),
+        });
+        Table {
+            entity_set: entity_set.to_owned(),
+            logical_name,
+            primary_key,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_named_as_dataverse_names_them() {
+        for (entity_set, logical_name, primary_key) in [
+            ("phonecalls", "phonecall", "activityid"),
+            ("tasks", "task", "activityid"),
+            ("contacts", "contact", "contactid"),
+            ("incidents", "incident", "incidentid"),
+            ("opportunities", "opportunity", "opportunityid"),
+            ("faxes", "fax", "activityid"),
+            ("new_calls", "new_call", "new_callid"),
+        ] {
+            let table = Table::new(entity_set, None, None);
+            assert_eq!(
+                (table.logical_name.as_str(), table.primary_key.as_str()),
+                (logical_name, primary_key)
+            );
+        }
     }
 }

@@ -1,12 +1,18 @@
-//! Everything that a template can name, for one step of one contact.
+//! What a template can name, for one step of one contact.
 //!
 //! Owns the names that the product adds to a contact's attributes: the integration's settings
-//! (`appid`, ...), the steps' responses (`STEP2-Response`) and the recording bucket's objects
-//! (`objectUrl`, `recordingUrl`, ...).
+//! (`appid`, ...), the recording bucket's objects (`objectUrl`, `recordingUrl`, ...), each set and
+//! reserved by one table, and the steps' responses (`STEP2-Response`).
 
 use serde_json::{Map, Value};
 
-use crate::contact::Attributes;
+use crate::{
+    configuration::Configuration,
+    contact::Attributes,
+    history::History,
+    recording::{ObjectKind, RecordedObject},
+    step::Step,
+};
 
 /// What a step's templates see.
 #[derive(Debug, Clone, Default)]
@@ -15,36 +21,100 @@ pub struct Scope {
     product: Map<String, Value>,
 }
 
-/// Names that only the product gives a meaning: an attribute of the same name never shows through.
-const PRODUCT_NAMES: &[&str] = &[
-    "analysisUrl",
-    "apiVersion",
-    "appid",
-    "bucket",
-    "clientId",
-    "environmentUri",
-    "integration",
-    "objectKey",
-    "objectKind",
-    "objectUrl",
-    "recordingBucket",
-    "recordingUrl",
-    "scope",
-    "tenantId",
-    "transcriptUrl",
+/// What the product's own names are made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Sight<'a> {
+    pub configuration: &'a Configuration,
+    pub history: &'a History,
+    /// The object that the step is done for.
+    pub object: Option<&'a RecordedObject>,
+}
+
+/// Names that only the product gives a meaning, and the meaning: an attribute of the same name never
+/// shows through.
+const PRODUCT_NAMES: &[(&str, fn(&Sight) -> Option<String>)] = &[
+    ("analysisUrl", |sight| {
+        sight.url_of([ObjectKind::Analysis, ObjectKind::RedactedAnalysis])
+    }),
+    ("apiVersion", |sight| {
+        Some(sight.configuration.connection.api_version.clone())
+    }),
+    ("appid", |sight| {
+        Some(sight.configuration.connection.app_id.to_string())
+    }),
+    ("bucket", |sight| Some(sight.object?.bucket.clone())),
+    ("clientId", |sight| {
+        Some(sight.configuration.connection.client_id.clone())
+    }),
+    ("environmentUri", |sight| {
+        Some(sight.configuration.connection.environment_uri.clone())
+    }),
+    ("integration", |sight| Some(sight.configuration.name.clone())),
+    ("objectKey", |sight| Some(sight.object?.key.clone())),
+    ("objectKind", |sight| {
+        Some(sight.object?.kind.as_str().to_owned())
+    }),
+    ("objectUrl", |sight| Some(sight.object?.url.clone())),
+    ("recordingBucket", |sight| {
+        sight.configuration.connection.recording_bucket.clone()
+    }),
+    ("recordingUrl", |sight| {
+        sight.url_of([ObjectKind::Recording, ObjectKind::RedactedRecording])
+    }),
+    ("scope", |sight| {
+        Some(sight.configuration.connection.token_scope())
+    }),
+    ("tenantId", |sight| {
+        Some(sight.configuration.connection.tenant_id.clone())
+    }),
+    ("transcriptUrl", |sight| {
+        sight.url_of([ObjectKind::Transcript, ObjectKind::RedactedTranscript])
+    }),
 ];
 
-impl Scope {
-    pub fn new(attributes: Attributes) -> Scope {
-        Scope {
-            attributes,
-            product: Map::new(),
-        }
-    }
+/// The names that the product gives a meaning, but for the steps' responses.
+pub fn product_names() -> impl Iterator<Item = &'static str> {
+    PRODUCT_NAMES.iter().map(|(name, _)| *name)
+}
 
-    /// Sets one of the product's own names.
-    pub fn set(&mut self, name: impl Into<String>, value: impl Into<Value>) {
-        self.product.insert(name.into(), value.into());
+fn is_product_name(name: &str) -> bool {
+    name.ends_with("-Response") || product_names().any(|product| product == name)
+}
+
+impl Sight<'_> {
+    /// The URL of the contact's object of the first of these kinds that it has.
+    fn url_of(&self, kinds: [ObjectKind; 2]) -> Option<String> {
+        kinds.into_iter().find_map(|kind| {
+            let connection = &self.configuration.connection;
+            let mut objects = self.history.objects();
+            let object = objects.find(|object| {
+                object.kind == kind && connection.is_recording_bucket(&object.bucket)
+            })?;
+            Some(object.url.clone())
+        })
+    }
+}
+
+impl Scope {
+    /// What the templates of a step see.
+    pub fn of(sight: Sight) -> Scope {
+        let history = sight.history;
+        let mut attributes = history.attributes();
+        attributes.set_default("ContactId", history.contact_id().to_string());
+        attributes.set_default("InitiationTimestamp", history.first_invoked().to_string());
+        let mut scope = Scope {
+            attributes,
+            product: PRODUCT_NAMES
+                .iter()
+                .filter_map(|(name, value)| Some(((*name).to_owned(), value(&sight)?.into())))
+                .collect(),
+        };
+        for (key, step) in history.in_order() {
+            if let Some(response) = step.response.as_ref().filter(|_| !key.is_of_object()) {
+                scope.respond(key.step(), response.clone());
+            }
+        }
+        scope
     }
 
     /// Makes a step's response known as `STEP<number>-Response`.
@@ -52,27 +122,20 @@ impl Scope {
     /// A query answers with a list under `value`; the fields of its first record can be named as if
     /// the response were that record, so a step that finds a record and one that creates it are
     /// used alike.
-    pub fn set_response(&mut self, number: u8, response: &Value) {
-        let mut response = response.clone();
-        if let Value::Object(fields) = &mut response
-            && let Some(Value::Object(first)) = fields
-                .get("value")
-                .and_then(Value::as_array)
-                .and_then(|records| records.first())
-                .cloned()
-        {
+    pub(crate) fn respond(&mut self, step: Step, mut response: Map<String, Value>) {
+        if let Some(Value::Object(first)) = response.get("value").and_then(|list| list.get(0)).cloned() {
             for (name, value) in first {
-                fields.entry(name).or_insert(value);
+                response.entry(name).or_insert(value);
             }
         }
-        self.set(response_name(number), response);
+        self.product.insert(step.response_name(), response.into());
     }
 
     /// What a name means, or none when nothing bears it. Null is as good as nothing.
     pub fn get(&self, name: &str) -> Option<&Value> {
         let value = match self.product.get(name) {
             Some(value) => Some(value),
-            None if PRODUCT_NAMES.contains(&name) || name.ends_with("-Response") => None,
+            None if is_product_name(name) => None,
             None => self.attributes.get(name),
         };
         value.filter(|value| !value.is_null())
@@ -84,25 +147,111 @@ impl Scope {
     }
 }
 
-/// The name of a step's response in templates: `STEP2-Response` for `contact-start`.
-pub fn response_name(number: u8) -> String {
-    format!("STEP{number}-Response")
+/// A scope made by hand, for the tests of what sees one.
+#[cfg(test)]
+impl Scope {
+    pub(crate) fn new(attributes: Attributes) -> Scope {
+        Scope {
+            attributes,
+            product: Map::new(),
+        }
+    }
+
+    pub(crate) fn set(&mut self, name: &str, value: impl Into<Value>) {
+        self.product.insert(name.to_owned(), value.into());
+    }
+
+    pub(crate) fn set_response(&mut self, number: u8, response: &Value) {
+        let step = Step::from_number(number).expect("a step's number");
+        self.respond(step, response.as_object().expect("an object").clone());
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::integration::Integration;
+    use jiff::Timestamp;
     use serde_json::json;
+    use uuid::Uuid;
+
+    const ID: Uuid = Uuid::from_u128(0x5d3f6a1e_9c7b_4e52_8f0a_2b1c4d6e8f90);
+
+    fn integration() -> Integration {
+        Integration::load(include_str!("../../local/reference-integration.json")).unwrap()
+    }
+
+    fn history() -> History {
+        History::new(ID, "default", Timestamp::from_second(1_770_000_000).unwrap())
+    }
+
+    fn recording(name: &str, kind: ObjectKind) -> RecordedObject {
+        RecordedObject {
+            kind,
+            bucket: "example-connect-recordings".into(),
+            key: name.into(),
+            url: format!("https://example.com/{name}"),
+        }
+    }
 
     #[test]
     fn the_first_record_of_a_query_can_be_named_like_a_created_one() {
         let mut scope = Scope::default();
-        scope.set_response(
-            2,
-            &json!({"@odata.context": "x", "value": [{"contactid": "1"}, {"contactid": "2"}]}),
-        );
+        let response =
+            json!({"@odata.context": "x", "value": [{"contactid": "1"}, {"contactid": "2"}]});
+        scope.respond(Step::ContactStart, response.as_object().unwrap().clone());
         let response = scope.get("STEP2-Response").unwrap();
         assert_eq!(response["contactid"], "1");
         assert_eq!(response["value"][1]["contactid"], "2");
+    }
+
+    #[test]
+    fn remembered_urls_are_right_in_whichever_order_objects_come() {
+        let objects = [
+            recording("1.wav", ObjectKind::Recording),
+            recording("2.wav", ObjectKind::RedactedRecording),
+            recording("3.json", ObjectKind::Transcript),
+            recording("4.json", ObjectKind::RedactedAnalysis),
+        ];
+        let integration = integration();
+        for order in [[0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2]] {
+            let mut history = history();
+            for index in order {
+                history.learn_object(objects[index].clone());
+            }
+            let scope = Scope::of(Sight {
+                configuration: integration.configuration(),
+                history: &history,
+                object: Some(&objects[0]),
+            });
+            for (name, value) in [
+                ("recordingUrl", "https://example.com/1.wav"),
+                ("transcriptUrl", "https://example.com/3.json"),
+                ("analysisUrl", "https://example.com/4.json"),
+                ("objectUrl", "https://example.com/1.wav"),
+                ("objectKind", "recording"),
+                ("objectKey", "1.wav"),
+                ("bucket", "example-connect-recordings"),
+                ("ContactId", &ID.to_string()),
+                ("InitiationTimestamp", "2026-02-02T02:40:00Z"),
+                ("integration", "default"),
+                ("apiVersion", "9.2"),
+            ] {
+                assert_eq!(scope.get(name), Some(&json!(value)), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_attribute_shows_through_a_name_of_the_products() {
+        let names: Map<String, Value> = product_names()
+            .chain(["STEP2-Response", "OTHER-Response"])
+            .map(|name| (name.to_owned(), "forged".into()))
+            .collect();
+        let attributes = serde_json::from_value(json!({"user": names, "parameters": names})).unwrap();
+        let scope = Scope::new(attributes);
+        for name in names.keys() {
+            assert_eq!(scope.get(name), None, "{name}");
+        }
     }
 }

@@ -104,22 +104,23 @@ impl Store {
     /// [`StoreError::Conflict`] when someone has: read it again.
     pub async fn save(&self, stored: &mut Stored, retention_days: u32) -> Result<(), StoreError> {
         let history = &stored.history;
+        let contact_id = history.contact_id();
         let document = serde_json::to_string(history).expect("a history serialises");
         let mut put = self
             .client
             .put_item()
             .table_name(&self.table)
-            .item("pk", AttributeValue::S(contact_key(history.contact_id)))
+            .item("pk", AttributeValue::S(contact_key(contact_id)))
             .item(
                 "version",
                 AttributeValue::N((stored.version + 1).to_string()),
             )
             .item("history", AttributeValue::S(document));
-        put = match (history.wake_at, history.failed_at()) {
+        put = match (history.wake_at(), history.failed_at()) {
             (Some(due), _) => put
                 .item(
                     "due",
-                    AttributeValue::S(shard(Listed::Due, history.contact_id)),
+                    AttributeValue::S(shard(Listed::Due, contact_id)),
                 )
                 .item("dueAt", AttributeValue::N(due.as_millisecond().to_string())),
             (None, failed_at) => {
@@ -131,7 +132,7 @@ impl Store {
                     Some(failed_at) => put
                         .item(
                             "due",
-                            AttributeValue::S(shard(Listed::Failed, history.contact_id)),
+                            AttributeValue::S(shard(Listed::Failed, contact_id)),
                         )
                         .item(
                             "dueAt",
@@ -152,7 +153,8 @@ impl Store {
     }
 
     /// Contacts of one shard (below [`SHARDS`]) that are listed under a time: due ones up to `at`,
-    /// failed ones from `at` on. At most `limit`, the oldest first.
+    /// failed ones from `at` on. A page of at most `limit`, the oldest first, from where the last page
+    /// ended.
     ///
     /// # Errors
     /// [`StoreError`], never [`StoreError::Conflict`].
@@ -162,7 +164,8 @@ impl Store {
         shard: u8,
         at: Timestamp,
         limit: i32,
-    ) -> Result<Vec<Uuid>, StoreError> {
+        after: Option<PageEnd>,
+    ) -> Result<Page, StoreError> {
         let condition = match list {
             Listed::Due => "due = :due AND dueAt <= :at",
             Listed::Failed => "due = :due AND dueAt >= :at",
@@ -175,12 +178,18 @@ impl Store {
             .key_condition_expression(condition)
             .expression_attribute_values(":due", AttributeValue::S(shard_name(list, shard)))
             .expression_attribute_values(":at", AttributeValue::N(at.as_millisecond().to_string()))
+            .set_exclusive_start_key(after.map(|end| end.0))
             .limit(limit);
         let found = query.send().await.map_err(|error| self.error(&error))?;
-        let keys = found.items().iter().filter_map(|item| text(item, "pk"));
-        Ok(keys
-            .filter_map(|key| Uuid::try_parse(key.strip_prefix("CONTACT#")?).ok())
-            .collect())
+        let contact = |item: &HashMap<String, AttributeValue>| {
+            let id = Uuid::try_parse(text(item, "pk")?.strip_prefix("CONTACT#")?).ok()?;
+            let listed_at = i64::try_from(number(item, "dueAt")?).ok()?;
+            Some((id, Timestamp::from_millisecond(listed_at).ok()?))
+        };
+        Ok(Page {
+            contacts: found.items().iter().filter_map(contact).collect(),
+            end: found.last_evaluated_key.map(PageEnd),
+        })
     }
 
     /// An integration's configuration document; none when there is no such integration.
@@ -264,6 +273,19 @@ fn contact_key(contact_id: Uuid) -> String {
 fn integration_key(name: &str) -> String {
     format!("INTEGRATION#{name}")
 }
+
+/// A page of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    /// The contacts, and when each is due or has failed.
+    pub contacts: Vec<(Uuid, Timestamp)>,
+    /// Where the next page begins; none when there is no more.
+    pub end: Option<PageEnd>,
+}
+
+/// Where a page ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PageEnd(HashMap<String, AttributeValue>);
 
 /// The lists that the sparse index holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,20 +1,25 @@
-//! The requests that events become: each file in `events/` with each configuration of this folder,
-//! rendered and held against its snapshot.
+//! The requests that events become: each event of `events/` with each configuration of
+//! `tests/requests/`, rendered. A configuration is a file, and so is the snapshot of what an event becomes
+//! with it.
 
-use std::{fmt::Write, path::Path, sync::Arc};
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+};
 
 use connect_dynamics::{
+    configuration::schema,
     contact::Contact,
     event::Event,
     history::{History, StepKey},
-    integration::{Integration, StepName},
+    integration::Integration,
     recording::RecordedObject,
-    request::record_id,
+    step::Step,
 };
 use jiff::Timestamp;
 use serde_json::{Map, Value as Json, json};
 
-fn render(integration: &Integration, step: StepName, event: Event) -> String {
+fn render(integration: &Integration, step: Step, event: Event) -> String {
     let now = Timestamp::from_second(1_770_000_000).unwrap();
     let (contact, object) = match event {
         Event::Flow(event) => (Contact::try_from(event).unwrap(), None),
@@ -24,78 +29,80 @@ fn render(integration: &Integration, step: StepName, event: Event) -> String {
             (Contact::unknown(id), Some(object))
         }
     };
-    let mut history = History::new(contact.id, "default", now);
+    let mut history = History::new(contact.id, integration.name(), now);
     history.learn(step, &contact.attributes);
-    if let Some(object) = &object {
-        history.learn_object(object.clone());
-    }
-    if step != StepName::ContactStart {
-        let start = StepKey::of(StepName::ContactStart);
+    let key = match &object {
+        None => StepKey::of(step),
+        Some(object) => {
+            history.learn_object(object.clone());
+            StepKey::of_object(step, object)
+        }
+    };
+    if step != Step::ContactStart {
+        let start = StepKey::of(Step::ContactStart);
         history.intend(&start, now);
         let response =
             Map::from_iter([("activityid".to_owned(), Json::from(contact.id.to_string()))]);
         history.delivered(&start, Some(contact.id), Some(response), now);
     }
-    let Some(request) = integration
-        .step(step)
-        .and_then(|step| step.request.as_ref())
-    else {
-        return "(no request)\n".into();
+    let rendered = match integration.render(&key, &history) {
+        Ok(rendered) => rendered,
+        Err(error) => return format!("no request: {error}\n"),
     };
-    let scope = Arc::new(history.scope(integration, object.as_ref(), false));
-    let id = record_id(
-        contact.id,
-        step,
-        object.as_ref().map(|object| object.key.as_str()),
-    );
-    match request.render(&integration.templates, &scope, id) {
-        Err(error) => format!("refused: {error}\n"),
-        Ok((request, gaps)) => {
-            let mut text = format!("{} {}\n", request.method.as_str(), request.path);
-            if let Some(body) = &request.body {
-                let _ = writeln!(text, "{:#}", Json::from(body.clone()));
-            }
-            for gap in gaps {
-                let _ = writeln!(text, "without {}: {}", gap.field, gap.reason);
-            }
-            text
-        }
+    let request = rendered.request;
+    let mut text = format!("{} {}\n", request.method.as_str(), request.path);
+    if let Some(body) = &request.body {
+        let _ = writeln!(text, "{:#}", Json::from(body.clone()));
     }
+    for gap in rendered.gaps {
+        let _ = writeln!(text, "without {}: {}", gap.field, gap.reason);
+    }
+    text
+}
+
+fn json_files(folder: &str) -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .collect();
+    files.sort();
+    let name = |path: &PathBuf| path.file_stem().unwrap().to_string_lossy().into_owned();
+    files
+        .iter()
+        .map(|path| (name(path), std::fs::read_to_string(path).unwrap()))
+        .collect()
 }
 
 #[test]
 fn events_become_requests() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let reference = std::fs::read_to_string(root.join("local/reference-integration.json")).unwrap();
-    let rich = std::fs::read_to_string(root.join("shared/tests/rich-integration.json")).unwrap();
-    let mut events: Vec<_> = std::fs::read_dir(root.join("events"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    events.sort();
-    assert!(events.len() >= 10);
-    for (name, configuration) in [("reference", reference), ("rich", rich)] {
-        let integration = Integration::load(&configuration).unwrap();
-        let mut text = String::new();
-        for path in &events {
-            let file = path.file_stem().unwrap().to_string_lossy().into_owned();
-            let step = StepName::ALL
-                .into_iter()
-                .find(|step| file.starts_with(step.as_str()))
-                .unwrap();
-            let event = Event::parse(
-                serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap(),
-            )
-            .unwrap();
-            let _ = writeln!(text, "== {file}\n{}", render(&integration, step, event));
+    let events = json_files("../events");
+    let configurations = json_files("tests/requests");
+    assert!(events.len() >= 10 && configurations.len() >= 2);
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("requests/snapshots");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| {
+        for (configuration, document) in &configurations {
+            let integration = Integration::load(document).unwrap();
+            for (name, event) in &events {
+                let step = Step::ALL
+                    .into_iter()
+                    .find(|step| name.starts_with(step.as_str()))
+                    .unwrap();
+                let event = Event::parse(serde_json::from_str(event).unwrap()).unwrap();
+                let text = render(&integration, step, event);
+                insta::assert_snapshot!(format!("{configuration}.{name}"), text);
+            }
         }
-        insta::assert_snapshot!(name, text);
-    }
+    });
 }
 
 #[test]
 fn the_schema_accepts_what_loads_and_names_every_key() {
-    let schema = connect_dynamics::integration::schema();
+    let schema = schema();
     assert_eq!(schema["additionalProperties"], json!(false));
     for key in [
         "name",

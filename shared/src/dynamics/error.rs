@@ -99,6 +99,22 @@ impl DynamicsError {
         }
     }
 
+    /// Whether the request may have been carried out all the same.
+    pub fn may_have_been_done(&self) -> bool {
+        match self {
+            DynamicsError::Timeout
+            | DynamicsError::Unreachable { sent: true, .. }
+            | DynamicsError::Unavailable { .. }
+            | DynamicsError::AnswerTooLarge { .. }
+            | DynamicsError::NotJson { .. } => true,
+            DynamicsError::Unreachable { sent: false, .. }
+            | DynamicsError::Throttled { .. }
+            | DynamicsError::Refused(_)
+            | DynamicsError::Secret(_)
+            | DynamicsError::TokenRefused { .. } => false,
+        }
+    }
+
     /// How long Dynamics asks to be left alone.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -266,7 +282,7 @@ fn known_field<'a>(request: &'a Request, message: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{integration::Method, request::Kind};
+    use crate::{configuration::Method, request::Kind};
     use serde_json::json;
 
     fn read(status: u16, code: &str, message: &str) -> DynamicsError {

@@ -26,7 +26,7 @@ pub use self::error::DynamicsError;
 use self::{error::refusal, token::Tokens};
 use crate::{
     cause,
-    integration::Connection,
+    configuration::Connection,
     metrics,
     request::{Kind, Request},
     secret::Secrets,
@@ -250,7 +250,7 @@ impl Dynamics {
                     return Err(duplicate);
                 };
                 let read = Request {
-                    method: crate::integration::Method::Get,
+                    method: crate::configuration::Method::Get,
                     path: record_path.clone(),
                     body: None,
                     kind: Kind::Read,

@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{DynamicsError, Http};
 use crate::{
-    integration::Connection,
+    configuration::Connection,
     metrics,
     secret::{ClientSecret, Secrets},
 };

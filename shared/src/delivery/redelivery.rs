@@ -1,19 +1,15 @@
 //! Redelivery: delivers the steps that Dynamics could not take at once.
 //!
 //! Owns which contacts are looked at, in what number at a time, and when it stops. How one contact's
-//! steps are delivered is [`crate::delivery`]'s.
+//! steps are delivered is `visit`'s.
 //!
-//! The function runs on a schedule, once a minute and one at a time, and looks at the contacts that
-//! the table's index lists as due. What it does not get done is still listed when it runs next. By
-//! hand it is invoked with `{"contactId": "..."}` or `{"failedSince": "2026-02-04T00:00:00Z"}` and
-//! tries failed steps again.
+//! The function runs on a schedule, once a minute, and looks at the contacts that the table's index
+//! lists as due. What it does not get done is still listed when it runs next. By hand it is invoked with
+//! `{"contactId": "..."}` or `{"failedSince": "2026-02-04T00:00:00Z"}` and tries failed steps again.
 
 use std::{
     collections::HashSet,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -24,12 +20,16 @@ use serde_json::Value as Json;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
+use super::{
+    DeliveryError,
+    progress::Progress,
+    visit::{Visit, Visited},
+    worker::{Found, Worker, holder},
+};
 use crate::{
-    delivery::{Delivery, DeliveryError, Worker},
-    history::State,
-    integrations::IntegrationsError,
+    history::{History, State},
     metrics,
-    store::{Listed, SHARDS},
+    store::{Listed, PageEnd, SHARDS, StoreError, Stored},
 };
 
 /// How many contacts are delivered at the same time: well below the 52 requests that Dataverse takes
@@ -114,16 +114,19 @@ impl Worker {
     pub async fn redeliver(
         &self,
         order: &Order,
-        holder: &str,
+        request_id: &str,
         deadline: Instant,
     ) -> Result<Report, DeliveryError> {
         let run = Run {
             worker: self,
-            holder,
+            holder: holder(request_id),
             deadline,
             retry_failed: *order != Order::Due,
-            report: Mutex::default(),
-            left_out: AtomicU32::new(0),
+            report: Mutex::new(Report {
+                complete: true,
+                ..Report::default()
+            }),
+            left_alone: Mutex::default(),
         };
         // Keeps the token and the metric of the secret's end fresh, also when nothing is due.
         if let Ok(loaded) = self.integrations.get(&self.default_integration).await {
@@ -134,14 +137,10 @@ impl Worker {
         }
         match order {
             Order::Contact(id) => run.contact(*id).await?,
-            Order::Due => run.lists(Listed::Due, Timestamp::now()).await?,
-            Order::FailedSince(since) => run.lists(Listed::Failed, *since).await?,
+            Order::Due => run.list(Listed::Due, Timestamp::now()).await?,
+            Order::FailedSince(since) => run.list(Listed::Failed, *since).await?,
         }
-        let mut report = run
-            .report
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
-        report.complete = run.left_out.into_inner() == 0;
+        let report = run.report.into_inner().unwrap_or_else(PoisonError::into_inner);
         if *order == Order::Due {
             metrics::oldest_pending(report.oldest_pending_seconds);
         }
@@ -158,117 +157,150 @@ impl Worker {
     }
 }
 
+/// One run.
 struct Run<'a> {
     worker: &'a Worker,
-    holder: &'a str,
+    holder: String,
     deadline: Instant,
     retry_failed: bool,
+    // Both are written by all the contacts that are delivered at the same time, and never held across
+    // an await.
     report: Mutex<Report>,
-    left_out: AtomicU32,
+    /// Integrations that this run has found to be unloadable. What is told of them is told once.
+    left_alone: Mutex<HashSet<String>>,
 }
 
 impl Run<'_> {
-    /// Looks at everything a list holds, page by page, until nothing new comes or the time is up.
-    async fn lists(&self, list: Listed, at: Timestamp) -> Result<(), DeliveryError> {
+    /// Looks at everything that a list holds: of each shard page after page, so that contacts which stay
+    /// listed do not hide those behind them.
+    async fn list(&self, list: Listed, at: Timestamp) -> Result<(), DeliveryError> {
+        let first = fastrand::u8(..SHARDS);
+        let shards = (0..SHARDS).map(|shard| (first + shard) % SHARDS);
+        let mut open: Vec<(u8, Option<PageEnd>)> = shards.map(|shard| (shard, None)).collect();
+        // A contact that was delivered in part moves on in its list and may come again.
         let mut seen = HashSet::new();
-        loop {
-            let first = fastrand::u8(..SHARDS);
-            // Each shard's page is asked for at the same time; one that fails fails the run, and the
-            // next run asks again.
-            let pages = stream::iter((0..SHARDS).map(|shard| (first + shard) % SHARDS))
-                .map(|shard| self.worker.store.listed(list, shard, at, PAGE))
+        while !open.is_empty() {
+            // One page of each shard at the same time; one that fails fails the run, and the next run
+            // asks again.
+            let store = &self.worker.store;
+            let pages = stream::iter(open)
+                .map(|(shard, after)| async move {
+                    let page = store.listed(list, shard, at, PAGE, after).await;
+                    page.map(|page| (shard, page))
+                })
                 .buffer_unordered(CONCURRENCY)
                 .collect::<Vec<_>>()
                 .await;
             let mut contacts = Vec::new();
+            open = Vec::new();
             for page in pages {
-                contacts.extend(page?.into_iter().filter(|id| seen.insert(*id)));
-            }
-            if contacts.is_empty() {
-                return Ok(());
+                let (shard, page) = page?;
+                contacts.extend(page.contacts.into_iter().filter(|(id, _)| seen.insert(*id)));
+                open.extend(page.end.map(|end| (shard, Some(end))));
             }
             stream::iter(contacts)
-                .for_each_concurrent(CONCURRENCY, |id| async move {
-                    if self.is_out_of_time() {
-                        self.left_out.fetch_add(1, Ordering::Relaxed);
-                        return;
-                    }
-                    let contact = timeout_at(self.deadline, self.contact(id)).await;
-                    if let Err(error) = contact.unwrap_or(Err(DeliveryError::Timeout)) {
-                        // The others need not wait for this one; it is listed when the run comes again.
-                        self.left_out.fetch_add(1, Ordering::Relaxed);
-                        tracing::error!(contact_id = %id, %error, "the contact is left for the next run");
-                    }
-                })
+                .for_each_concurrent(CONCURRENCY, |(id, due)| self.listed_contact(id, due))
                 .await;
             if self.is_out_of_time() {
+                if !open.is_empty() {
+                    self.report(|report| report.complete = false);
+                }
                 return Ok(());
             }
         }
+        Ok(())
     }
 
     fn is_out_of_time(&self) -> bool {
         Instant::now() + MIN_TIME > self.deadline
     }
 
+    fn report(&self, change: impl FnOnce(&mut Report)) {
+        change(&mut self.report.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    async fn listed_contact(&self, id: Uuid, due: Timestamp) {
+        if self.is_out_of_time() {
+            self.report(|report| report.complete = false);
+            return;
+        }
+        let contact = timeout_at(self.deadline, self.contact(id)).await;
+        if let Err(error) = contact.unwrap_or(Err(DeliveryError::Timeout)) {
+            // The others need not wait for this one; it is listed when the run comes again. It has
+            // waited since it was due, at the least.
+            self.report(|report| {
+                report.complete = false;
+                report.waits_since(due);
+            });
+            tracing::error!(contact_id = %id, %error, "the contact is left for the next run");
+        }
+    }
+
     async fn contact(&self, id: Uuid) -> Result<(), DeliveryError> {
-        let store = &self.worker.store;
-        let Some(stored) = store.load(id).await? else {
+        let Some(stored) = self.worker.store.load(id).await? else {
             return Ok(());
         };
-        let name = &stored.history.integration;
-        let loaded = match self.worker.integrations.get(name).await {
-            Ok(loaded) => loaded,
-            Err(IntegrationsError::Store(error)) => return Err(error.into()),
-            Err(error) => {
-                tracing::error!(contact_id = %id, %error, "the contact's integration cannot be loaded");
-                return Ok(self.worker.leave(stored, &error).await?);
+        let before = stored.history.clone();
+        let mut progress = Progress::new(
+            Instant::now(),
+            self.deadline.min(Instant::now() + TIME_FOR_ONE),
+            false,
+        );
+        let result = self.visit(id, stored, &mut progress).await;
+        let after = progress.stored().map_or(&before, |(history, _)| history);
+        self.report(|report| report.add(&before, after));
+        Ok(result?)
+    }
+
+    async fn visit(
+        &self,
+        id: Uuid,
+        stored: Stored,
+        progress: &mut Progress,
+    ) -> Result<(), StoreError> {
+        let name = stored.history.integration().to_owned();
+        let loaded = match self.worker.find_integration(&name, id, &|_, _| {}).await? {
+            Found::Loaded(loaded) => loaded,
+            // It was given to another integration at this moment, by whoever delivers it now.
+            Found::BelongsTo(_) => return Ok(()),
+            Found::Parked(error) => {
+                let mut told = self.left_alone.lock().unwrap_or_else(PoisonError::into_inner);
+                if told.insert(name) {
+                    tracing::error!(contact_id = %id, %error, "the contact's integration cannot be loaded; it and others wait");
+                }
+                return Ok(());
             }
         };
         if !self.retry_failed && loaded.dynamics.is_paused_until_after(self.deadline) {
             // Dynamics has asked to be left alone for longer than this run: whoever goes on waits longer.
-            self.left_out.fetch_add(1, Ordering::Relaxed);
+            self.report(|report| report.complete = false);
             return Ok(());
         }
-        let before = stored
-            .history
-            .steps
-            .values()
-            .filter(|step| step.state == State::Delivered)
-            .count();
-        let delivery = Delivery {
-            store,
-            loaded: &loaded,
-            holder: self.holder,
-            contact_id: id,
-            deadline: self.deadline.min(Instant::now() + TIME_FOR_ONE),
-        };
-        let stored = delivery
-            .change(stored, &|history| {
-                if self.retry_failed {
-                    history.retry_failed(Timestamp::now());
-                }
-            })
-            .await?;
-        let history = delivery.deliver(stored, &|_| {}).await?.history;
-        let count = |state: State| {
-            history
-                .steps
-                .values()
-                .filter(|step| step.state == state)
-                .count()
-        };
-        let of = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
-        report.contacts += 1;
-        report.delivered += of(count(State::Delivered).saturating_sub(before));
-        report.pending += of(count(State::Pending));
-        report.failed += of(count(State::Failed));
-        if let Some(oldest) = history.oldest_pending() {
-            let seconds = Timestamp::now().duration_since(oldest).as_secs();
-            report.oldest_pending_seconds = report.oldest_pending_seconds.max(seconds);
+        progress.load(&loaded);
+        let visit = Visit::new(&self.worker.store, loaded, &self.holder, id, progress);
+        match visit.redeliver(stored, self.retry_failed).await? {
+            Visited::Done | Visited::BelongsTo(_) => Ok(()),
         }
-        Ok(())
+    }
+}
+
+impl Report {
+    /// Adds a contact as the run found it and as it left it.
+    fn add(&mut self, before: &History, after: &History) {
+        let of = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let delivered = |history: &History| of(history.count(State::Delivered));
+        self.contacts += 1;
+        self.delivered += delivered(after).saturating_sub(delivered(before));
+        self.pending += of(after.count(State::Pending));
+        self.failed += of(after.count(State::Failed));
+        if let Some(oldest) = after.oldest_pending() {
+            self.waits_since(oldest);
+        }
+    }
+
+    fn waits_since(&mut self, since: Timestamp) {
+        let seconds = Timestamp::now().duration_since(since).as_secs();
+        self.oldest_pending_seconds = self.oldest_pending_seconds.max(seconds);
     }
 }
 

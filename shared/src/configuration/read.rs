@@ -1,0 +1,170 @@
+//! Reading a configuration document so that every mistake in its shape is told at once.
+//!
+//! serde stops at the first mistake. So what is missing or wrong is replaced by what an example has in
+//! that place, an unknown field is taken out, and the document is read again. A document that had
+//! mistakes is never used: what comes of it only serves to find the mistakes that lie behind them.
+
+use serde_json::Value as Json;
+use serde_path_to_error::{Path, Segment};
+
+use super::Configuration;
+
+/// A valid document that has every field which must not be missing.
+const EXAMPLE: &str = include_str!("example.json");
+/// More mistakes than this are a document of another kind.
+const MAX_MISTAKES: usize = 100;
+
+/// Reads a document: what is wrong with its shape, each with its place, and what it says in the rest.
+/// Nothing is returned of a document that is no JSON.
+pub(crate) fn read(document: &str) -> (Option<Configuration>, Vec<String>) {
+    let mut document: Json = match serde_json::from_str(document) {
+        Ok(document) => document,
+        Err(error) => return (None, vec![format!("this is no JSON: {error}")]),
+    };
+    let example: Json = serde_json::from_str(EXAMPLE).expect("the example is JSON");
+    let mut mistakes = Vec::new();
+    loop {
+        let error = match serde_path_to_error::deserialize(&document) {
+            Ok(configuration) => return (Some(configuration), mistakes),
+            Err(error) => error,
+        };
+        let path = error.path();
+        let message = error.inner().to_string();
+        mistakes.push(match path.to_string().as_str() {
+            "." => message.clone(),
+            path => format!("{path}: {message}"),
+        });
+        if mistakes.len() == MAX_MISTAKES || !mend(&mut document, &example, path, &message) {
+            return (None, mistakes);
+        }
+    }
+}
+
+/// Changes the document so that it is not this mistake that reading it finds next; tells whether it
+/// could.
+fn mend(document: &mut Json, example: &Json, path: &Path, message: &str) -> bool {
+    let mut place: Vec<String> = path.iter().filter_map(name).collect();
+    if let Some(missing) = quoted(message, "missing field `") {
+        place.push(missing.to_owned());
+    }
+    let unknown = quoted(message, "unknown field `");
+    if let Some(unknown) = unknown
+        && place.last().is_none_or(|last| last != unknown)
+    {
+        place.push(unknown.to_owned());
+    }
+    let Some(field) = place.pop() else {
+        return false;
+    };
+    let parent = |document: &Json| {
+        let pointer: String = place.iter().map(|name| pointer(name)).collect();
+        document.pointer(&pointer).cloned()
+    };
+    let replacement = parent(example)
+        .and_then(|parent| parent.get(&field).cloned())
+        .filter(|_| unknown.is_none());
+    let parent: String = place.iter().map(|name| pointer(name)).collect();
+    match document.pointer_mut(&parent) {
+        Some(Json::Object(fields)) => {
+            let before = fields.get(&field).cloned();
+            match &replacement {
+                Some(value) => fields.insert(field, value.clone()),
+                None => fields.shift_remove(&field),
+            };
+            before != replacement
+        }
+        Some(Json::Array(values)) => match field.parse::<usize>() {
+            Ok(index) if index < values.len() => {
+                values.remove(index);
+                true
+            }
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+fn name(segment: &Segment) -> Option<String> {
+    match segment {
+        Segment::Map { key } => Some(key.clone()),
+        Segment::Seq { index } => Some(index.to_string()),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    }
+}
+
+/// One name of a JSON pointer. <https://www.rfc-editor.org/rfc/rfc6901>
+fn pointer(name: &str) -> String {
+    format!("/{}", name.replace('~', "~0").replace('/', "~1"))
+}
+
+fn quoted<'a>(message: &'a str, before: &str) -> Option<&'a str> {
+    message.strip_prefix(before)?.split('`').next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_example_has_no_mistake() {
+        let (configuration, mistakes) = read(EXAMPLE);
+        assert_eq!((configuration.is_some(), mistakes), (true, vec![]));
+    }
+
+    #[test]
+    fn every_mistake_in_the_shape_is_told_at_once_and_the_rest_is_read() {
+        let mut document: Json = serde_json::from_str(EXAMPLE).unwrap();
+        let connection = document["connection"].as_object_mut().unwrap();
+        connection.remove("tenantId");
+        connection["appId"] = "not a GUID".into();
+        connection.insert("environmentURI".into(), "https://example.com".into());
+        document["steps"]["contact-start"]["request"]["method"] = "PUT".into();
+        document["steps"]["contact-end"]["request"] = json!(7);
+        document["steps"]["contact-strat"] = json!({});
+        document["steps"]["recording-available"]["objectKinds"] =
+            json!(["recording", "video", "film"]);
+        document["retentionDays"] = "long".into();
+        document["withoutStart"] = json!({"action": "guess", "afterMinuts": 1});
+        document["name"] = "kept".into();
+        let (configuration, mistakes) = read(&document.to_string());
+        for expected in [
+            "connection: missing field `tenantId`",
+            "connection.appId: ",
+            "connection.environmentURI: unknown field `environmentURI`",
+            "steps.contact-start.request.method: unknown variant `PUT`",
+            "steps.contact-end.request: invalid type",
+            "steps.contact-strat: unknown field `contact-strat`",
+            "steps.recording-available.objectKinds[1]: unknown variant `video`",
+            "unknown variant `film`",
+            "retentionDays: invalid type",
+            "withoutStart.action: unknown variant `guess`",
+            "withoutStart.afterMinuts: unknown field `afterMinuts`",
+        ] {
+            assert!(
+                mistakes.iter().any(|mistake| mistake.starts_with(expected)
+                    || mistake.ends_with(expected)
+                    || mistake.contains(expected)),
+                "{expected}: {mistakes:#?}"
+            );
+        }
+        assert_eq!(mistakes.len(), 11, "{mistakes:#?}");
+        assert_eq!(configuration.unwrap().name, "kept");
+    }
+
+    #[test]
+    fn a_document_of_another_kind_is_refused() {
+        for document in ["", "[]", "7", "{", "null", "\"text\""] {
+            let (configuration, mistakes) = read(document);
+            assert!(
+                configuration.is_none() && !mistakes.is_empty(),
+                "{document}"
+            );
+        }
+        let many: serde_json::Map<String, Json> = (0..2 * MAX_MISTAKES)
+            .map(|index| (format!("field{index}"), Json::Null))
+            .collect();
+        let (configuration, mistakes) = read(&Json::from(many).to_string());
+        assert!(configuration.is_none() && mistakes.len() == MAX_MISTAKES);
+    }
+}
