@@ -4,8 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use aws_config::{BehaviorVersion, Region};
 use connect_dynamics::{
+    configuration::{Connection, Method},
     dynamics::{Dynamics, DynamicsError, Http},
-    integration::{Connection, Integration, Method},
+    integration::Integration,
     request::{Kind, Request},
     secret::Secrets,
 };
@@ -34,8 +35,9 @@ async fn environment() -> Environment {
 async fn environment_with(change: impl FnOnce(&mut Connection)) -> Environment {
     let mut connection = Integration::load(&reference().to_string())
         .unwrap()
-        .configuration
-        .connection;
+        .configuration()
+        .connection
+        .clone();
     let entra = Entra::new(&connection.tenant_id, &connection.client_id, "made-up");
     let dataverse = Dataverse::new(entra.clone());
     let secrets = SecretsManager::default();

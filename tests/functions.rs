@@ -247,7 +247,7 @@ async fn objects_that_do_not_trigger_are_remembered_or_ignored() {
     );
     let stored = system.store.load(CONTACT).await.unwrap().unwrap();
     assert_eq!(
-        stored.history.objects.len(),
+        stored.history.objects().count(),
         1,
         "the analysis is remembered, for templates that name analysisUrl"
     );

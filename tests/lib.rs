@@ -2,6 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
+use connect_dynamics::history::History;
 use local::{
     lambda::Invoked,
     system::{Options, REFERENCE, System},
@@ -158,6 +159,16 @@ pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("within half a minute it has not come true that {what}");
+}
+
+/// A history changed as only time, or another version of the functions, can change it: in its JSON.
+///
+/// # Panics
+/// When what comes of it is no history.
+pub fn rewritten(history: &History, change: impl FnOnce(&mut Json)) -> History {
+    let mut json = serde_json::to_value(history).expect("a history serialises");
+    change(&mut json);
+    serde_json::from_value(json).expect("it is a history still")
 }
 
 /// A request for a step's configuration.

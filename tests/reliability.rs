@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use connect_dynamics::history::{State, StepKey};
-use connect_dynamics::integration::StepName;
+use connect_dynamics::step::Step;
 use end_to_end::*;
 use local::{
     stand_in::fault::{Effect, Fault},
@@ -22,17 +22,13 @@ fn unavailable() -> Effect {
     }
 }
 
-async fn state(system: &System, contact: Uuid, step: StepName) -> Option<State> {
+async fn state(system: &System, contact: Uuid, step: Step) -> Option<State> {
     let stored = system
         .store
         .load(contact)
         .await
         .expect("the table answers")?;
-    stored
-        .history
-        .steps
-        .get(&StepKey::of(step))
-        .map(|step| step.state)
+    stored.history.state(&StepKey::of(step))
 }
 
 /// Redelivers until nothing is due any more for the contact.
@@ -40,7 +36,7 @@ async fn settle(system: &System, contact: Uuid) {
     eventually("the contact is settled", async || {
         system.redeliver().await.expect("redelivery runs");
         let stored = system.store.load(contact).await.expect("the table answers");
-        stored.is_some_and(|stored| stored.history.wake_at.is_none())
+        stored.is_some_and(|stored| stored.history.wake_at().is_none())
     })
     .await;
 }
@@ -107,7 +103,7 @@ async fn killed_after_the_intent_is_stored_redelivery_sends_the_request() {
     let killed = invoke_raw(&system, "contact-start", &event("contact-start")).await;
     assert!(killed.is_error && marker.exists(), "{}", killed.payload);
     assert_eq!(
-        state(&system, CONTACT, StepName::ContactStart).await,
+        state(&system, CONTACT, Step::ContactStart).await,
         Some(State::Pending)
     );
     assert!(system.dataverse.records("phonecalls").is_empty());
@@ -136,7 +132,7 @@ async fn killed_after_the_request_left_redelivery_finds_the_record_it_made() {
     assert!(system.lambda.kill_one("contact-start"));
     assert!(call.await.unwrap().unwrap().is_error);
     assert_eq!(
-        state(&system, CONTACT, StepName::ContactStart).await,
+        state(&system, CONTACT, Step::ContactStart).await,
         Some(State::Pending)
     );
     settle(&system, CONTACT).await;
@@ -291,7 +287,7 @@ async fn what_dynamics_never_takes_fails_at_once_and_is_done_again_by_hand() {
     assert_eq!(reply["status"], "failed");
     invoke(&system, "contact-end", &event("contact-end")).await;
     assert_eq!(
-        state(&system, CONTACT, StepName::ContactEnd).await,
+        state(&system, CONTACT, Step::ContactEnd).await,
         Some(State::Failed)
     );
     let report = system.redeliver().await.unwrap();
@@ -346,17 +342,22 @@ async fn a_step_that_waited_too_long_has_failed_and_is_kept() {
     system.dataverse.faults.times(10_000, unavailable());
     invoke(&system, "contact-start", &event("contact-start")).await;
     // Three days go by.
-    let start = StepKey::of(StepName::ContactStart);
+    let start = StepKey::of(Step::ContactStart);
     let mut stored = system.store.load(CONTACT).await.unwrap().unwrap();
-    let step = stored.history.steps.get_mut(&start).unwrap();
-    let long_ago = step.intended_at - jiff::SignedDuration::from_hours(73);
-    step.intended_at = long_ago;
-    step.due_at = Some(long_ago);
-    stored.history.wake_at = Some(long_ago);
+    let step = stored.history.step(&start).unwrap();
+    let long_ago =
+        Json::from((step.intended_at - jiff::SignedDuration::from_hours(73)).to_string());
+    stored.history = rewritten(&stored.history, |history| {
+        let step = &mut history["steps"]["contact-start"];
+        step["intendedAt"] = long_ago.clone();
+        step["firstTriedAt"] = long_ago.clone();
+        step["dueAt"] = long_ago.clone();
+        history["wakeAt"] = long_ago;
+    });
     system.store.save(&mut stored, 30).await.unwrap();
     system.redeliver().await.unwrap();
     let stored = system.store.load(CONTACT).await.unwrap().unwrap();
-    let step = &stored.history.steps[&start];
+    let step = stored.history.step(&start).unwrap();
     assert_eq!(step.state, State::Failed);
     assert!(
         step.reason
@@ -491,9 +492,9 @@ async fn a_contact_larger_than_an_item_keeps_what_templates_use() {
     let stored = system.store.load(CONTACT).await.unwrap().unwrap();
     let states: Vec<State> = stored
         .history
-        .steps
-        .values()
-        .map(|step| step.state)
+        .in_order()
+        .iter()
+        .map(|(_, step)| step.state)
         .collect();
     assert_eq!(
         states,
@@ -670,7 +671,7 @@ async fn a_flow_is_answered_when_dynamodb_or_secrets_manager_hangs() {
     );
     assert!(reply.contains_key("screenPopUrl"));
     assert_eq!(
-        state(&system, CONTACT, StepName::ContactStart).await,
+        state(&system, CONTACT, Step::ContactStart).await,
         Some(State::Pending)
     );
 }

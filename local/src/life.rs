@@ -5,7 +5,7 @@ use std::{io, path::Path, time::Instant};
 
 use anstream::println;
 use comfy_table::{Cell, ContentArrangement, Table, presets};
-use connect_dynamics::integration::{Integration, StepName};
+use connect_dynamics::{integration::Integration, step::Step};
 use owo_colors::OwoColorize;
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
@@ -14,24 +14,20 @@ use crate::{stand_in::dataverse::Exchange, system::System};
 
 /// The events of a life, in their order: the function that each goes to, the file it stands in, and
 /// who sends it.
-pub const EVENTS: [(StepName, &str, &str); 4] = [
+pub const EVENTS: [(Step, &str, &str); 4] = [
+    (Step::ContactStart, "contact-start.json", "the inbound flow"),
     (
-        StepName::ContactStart,
-        "contact-start.json",
-        "the inbound flow",
-    ),
-    (
-        StepName::ContactAnswered,
+        Step::ContactAnswered,
         "contact-answered.json",
         "the agent whisper flow",
     ),
     (
-        StepName::ContactEnd,
+        Step::ContactEnd,
         "contact-end.json",
         "EventBridge: DISCONNECTED",
     ),
     (
-        StepName::RecordingAvailable,
+        Step::RecordingAvailable,
         "recording-available.json",
         "EventBridge: Object Created",
     ),
@@ -123,8 +119,8 @@ pub async fn run(system: &System, folder: &Path) -> io::Result<Vec<String>> {
 }
 
 fn start_entity_set(integration: &Integration) -> Option<&str> {
-    let request = integration.step(StepName::ContactStart)?.request.as_ref()?;
-    Some(&request.table.entity_set)
+    let steps = &integration.configuration().steps;
+    Some(&steps.get(Step::ContactStart)?.request?.entity_set)
 }
 
 /// What the record lacks of what was sent. Timestamps are compared as such: Dataverse keeps whole

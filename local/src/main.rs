@@ -10,10 +10,7 @@ use std::{
 use anstream::{eprintln, println};
 use aws_config::{BehaviorVersion, Region};
 use clap::{Parser, Subcommand};
-use connect_dynamics::{
-    integration::{self, Integration},
-    store::Store,
-};
+use connect_dynamics::{configuration, integration::Integration, store::Store};
 use local::{
     life,
     storm::{self, Storm},
@@ -97,7 +94,7 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> io::Result<ExitCode> {
     match arguments.command.unwrap_or(Command::Life) {
         Command::Schema => {
-            println!("{:#}", integration::schema());
+            println!("{:#}", configuration::schema());
             Ok(ExitCode::SUCCESS)
         }
         Command::Check => {
@@ -226,7 +223,7 @@ async fn save(path: &Path, table: &str, region: Option<String>) -> io::Result<Ex
             "which region is the stack in? give it with --region",
         ));
     }
-    let name = &integration.configuration.name;
+    let name = integration.name();
     let store = Store::new(&config, table);
     store
         .save_integration(name, &document)

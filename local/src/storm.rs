@@ -370,10 +370,10 @@ async fn listed(system: &System) -> io::Result<usize> {
         let far = Timestamp::now() + jiff::SignedDuration::from_hours(24);
         let due = system
             .store
-            .listed(Listed::Due, shard, far, 1)
+            .listed(Listed::Due, shard, far, 1, None)
             .await
             .map_err(io::Error::other)?;
-        listed += due.len();
+        listed += due.contacts.len();
     }
     Ok(listed)
 }
@@ -399,7 +399,7 @@ async fn audit(system: &System, contacts: &[Uuid]) -> io::Result<Audit> {
             }
         };
         let stored = system.store.load(*id).await.map_err(io::Error::other)?;
-        let steps = stored.iter().flat_map(|stored| stored.history.steps.iter());
+        let steps = stored.iter().flat_map(|stored| stored.history.in_order());
         let mut states = Vec::new();
         for (key, step) in steps {
             if matches!(step.state, State::Pending | State::Failed) {

@@ -11,7 +11,7 @@ use std::{
 
 use aws_config::{BehaviorVersion, Region};
 use axum::Router;
-use connect_dynamics::{integration::Integration, redelivery::Report, store::Store};
+use connect_dynamics::{delivery::Report, integration::Integration, store::Store};
 use serde_json::Value as Json;
 
 use crate::{
@@ -157,7 +157,7 @@ impl System {
         let document = configuration.to_string();
         let integration = Integration::load(&document).map_err(io::Error::other)?;
         let store = Arc::new(store(dynamodb, TABLE_NAME).await);
-        let name = &integration.configuration.name;
+        let name = integration.name();
         store
             .save_integration(name, &document)
             .await
@@ -165,7 +165,7 @@ impl System {
 
         let mut environment = BTreeMap::from([
             ("TABLE_NAME".to_owned(), TABLE_NAME.to_owned()),
-            ("INTEGRATION".to_owned(), name.clone()),
+            ("INTEGRATION".to_owned(), name.to_owned()),
             (
                 "AWS_ENDPOINT_URL".to_owned(),
                 format!("http://{aws_address}"),

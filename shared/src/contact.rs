@@ -113,9 +113,7 @@ fn merge_map(older: &mut Map<String, Value>, newer: &Map<String, Value>) {
     for (name, value) in newer {
         match (older.get_mut(name), value) {
             // Another queue or another agent: what the older one was called is not this one's name.
-            (Some(Value::Object(older)), Value::Object(newer))
-                if !are_the_same(older, newer) =>
-            {
+            (Some(Value::Object(older)), Value::Object(newer)) if !are_the_same(older, newer) => {
                 older.clone_from(newer);
             }
             (Some(Value::Object(older)), Value::Object(newer)) => merge_map(older, newer),

@@ -114,10 +114,7 @@ fn parse_event_bridge(event: Map<String, Value>) -> Result<Event, EventError> {
     let envelope: EventBridgeEvent<Value> = from_value(Value::Object(event), "envelope")?;
     match (envelope.source.as_str(), envelope.detail_type.as_str()) {
         // The second is what some instances were seen to send.
-        (
-            "aws.connect",
-            "Amazon Connect Contact Event" | "Connect Customer Contact Event",
-        ) => {
+        ("aws.connect", "Amazon Connect Contact Event" | "Connect Customer Contact Event") => {
             let detail = object(envelope.detail, "detail")?;
             let Some(event_type) = detail.get("eventType").and_then(Value::as_str) else {
                 return Err(EventError::Field {
@@ -228,7 +225,10 @@ mod tests {
             matches!(Event::parse(flow), Ok(Event::Flow(flow)) if flow.contact_data["ContactId"] == "x")
         );
 
-        for detail_type in ["Amazon Connect Contact Event", "Connect Customer Contact Event"] {
+        for detail_type in [
+            "Amazon Connect Contact Event",
+            "Connect Customer Contact Event",
+        ] {
             let contact = json!({
                 "source": "aws.connect", "detail-type": detail_type,
                 "detail": {"eventType": "DISCONNECTED", "contactId": "x"}

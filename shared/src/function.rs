@@ -23,11 +23,10 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     crash,
     delivery::{Invocation, Order, Worker},
-
     integrations::Integrations,
     metrics,
-    step::Step,
     secret::Secrets,
+    step::Step,
     store::Store,
 };
 
@@ -47,7 +46,10 @@ pub async fn run(step: Step) -> Result<(), Error> {
     let (worker, collector) = set_up().await?;
     let invoke = |event: LambdaEvent<Json>| async {
         let (payload, context) = event.into_parts();
-        let started = cold_start.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let started = cold_start
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         let invocation = Invocation {
             step,
             payload,

@@ -103,7 +103,7 @@ pub struct StepHistory {
     /// When a worker first tried. Until then it waited for another step, which is not held against it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_tried_at: Option<Timestamp>,
-    /// When a request that must not be repeated was sent, while its outcome is unknown.
+    /// When a request that must not be repeated was sent, as long as its outcome is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_at: Option<Timestamp>,
     /// Why it is not delivered.
@@ -249,6 +249,16 @@ impl StepHistory {
             response: None,
         }
     }
+
+    /// Makes a step pending that was skipped or has failed.
+    fn again(&mut self, now: Timestamp) {
+        if matches!(self.state, State::Skipped | State::Failed) {
+            *self = StepHistory {
+                attempts: self.attempts,
+                ..StepHistory::new(self.sequence, now)
+            };
+        }
+    }
 }
 
 /// What is known of the contact.
@@ -385,7 +395,8 @@ impl History {
 /// The steps' states.
 impl History {
     /// Makes a step pending that has not been, or has failed and is asked for again. A step that is
-    /// delivered stays so: its event has come twice.
+    /// delivered stays so: its event has come twice. So does one that may have been done: only a person
+    /// can say that it is to be sent again.
     pub fn intend(&mut self, key: &StepKey, now: Timestamp) {
         let sequence = self.next_sequence();
         match self.steps.get_mut(key) {
@@ -393,21 +404,18 @@ impl History {
                 self.steps
                     .insert(key.clone(), StepHistory::new(sequence, now));
             }
-            Some(step) if matches!(step.state, State::Skipped | State::Failed) => {
-                *step = StepHistory {
-                    attempts: step.attempts,
-                    ..StepHistory::new(step.sequence, now)
-                };
-            }
+            Some(step) if step.sent_at.is_none() => step.again(now),
             Some(_) => {}
         }
     }
 
-    /// Makes every failed step pending again; tells whether there was one.
-    pub fn retry_failed(&mut self, now: Timestamp) -> bool {
-        let failed: Vec<StepKey> = self.with(State::Failed).map(|(key, _)| key.clone()).collect();
-        failed.iter().for_each(|key| self.intend(key, now));
-        !failed.is_empty()
+    /// A person wants it: makes every failed step pending again, whatever it failed of.
+    pub fn retry_failed(&mut self, now: Timestamp) {
+        for step in self.steps.values_mut() {
+            if step.state == State::Failed {
+                step.again(now);
+            }
+        }
     }
 
     /// Notes that a step was asked for and is not configured.
@@ -447,7 +455,14 @@ impl History {
         }
     }
 
-    /// Dynamics will not take the step, or it must not be tried again.
+    /// Nobody knows whether Dynamics has taken the step, and it must not be taken twice.
+    pub fn in_doubt(&mut self, key: &StepKey, reason: String, now: Timestamp) {
+        if let Some(step) = self.tried(key, State::Failed, Some(reason), now) {
+            step.sent_at = Some(now);
+        }
+    }
+
+    /// Dynamics will not take the step.
     pub fn failed(&mut self, key: &StepKey, reason: String, now: Timestamp) {
         self.tried(key, State::Failed, Some(reason), now);
     }
@@ -510,7 +525,11 @@ impl History {
                 _ => Next::Deliver(key.clone()),
             };
         }
-        if waiting { Next::Waiting } else { Next::Nothing }
+        if waiting {
+            Next::Waiting
+        } else {
+            Next::Nothing
+        }
     }
 
     fn is_final(&self, key: &StepKey) -> bool {
@@ -614,7 +633,10 @@ impl History {
         };
         let waited = now.duration_since(oldest);
         if waited > give_up_after {
-            let pending: Vec<StepKey> = self.with(State::Pending).map(|(key, _)| key.clone()).collect();
+            let pending: Vec<StepKey> = self
+                .with(State::Pending)
+                .map(|(key, _)| key.clone())
+                .collect();
             for key in pending {
                 self.failed(&key, reason.to_owned(), now);
             }
@@ -667,7 +689,10 @@ mod tests {
     }
 
     fn start_and_end() -> (StepKey, StepKey) {
-        (StepKey::of(Step::ContactStart), StepKey::of(Step::ContactEnd))
+        (
+            StepKey::of(Step::ContactStart),
+            StepKey::of(Step::ContactEnd),
+        )
     }
 
     fn new() -> History {
@@ -820,7 +845,6 @@ mod tests {
     fn a_failed_step_is_done_again_when_it_is_asked_for_again() {
         let (start, end) = start_and_end();
         let mut history = new();
-        assert!(!history.retry_failed(at(0)));
         history.intend(&start, at(0));
         history.failed(&start, "no such column".into(), at(1));
         assert_eq!(history.failed_at(), Some(at(1)));
@@ -828,7 +852,7 @@ mod tests {
             history.unmet(&end, &usual()),
             Some((start.clone(), State::Failed))
         );
-        assert!(history.retry_failed(at(2)));
+        history.retry_failed(at(2));
         assert_eq!(history.next(&usual(), at(2)), Next::Deliver(start.clone()));
         let step = history.step(&start).unwrap();
         assert_eq!((step.attempts, step.first_tried_at), (1, None));
@@ -844,10 +868,7 @@ mod tests {
         history.intend(&end, at(5));
         history.postponed(&start, "down".into(), at(60), at(2));
         history.postponed(&start, "down".into(), at(90), at(60));
-        let (start, end) = (
-            history.step(&start).unwrap(),
-            history.step(&end).unwrap(),
-        );
+        let (start, end) = (history.step(&start).unwrap(), history.step(&end).unwrap());
         assert_eq!((start.attempts, start.first_tried_at), (2, Some(at(2))));
         assert_eq!((end.attempts, end.first_tried_at), (0, None));
         assert_eq!((start.sequence, end.sequence), (0, 1));
@@ -867,9 +888,18 @@ mod tests {
         history.postponed(&start, "429".into(), at(9), at(2));
         assert_eq!(sent_at(&history), None);
         history.sending(&start, at(9));
-        history.failed(&start, "unknown".into(), at(10));
+        history.in_doubt(&start, "unknown".into(), at(10));
         history.intend(&start, at(11));
-        assert_eq!(sent_at(&history), None);
+        assert_eq!(
+            history.state(&start),
+            Some(State::Failed),
+            "its event coming again is no reason to do it again"
+        );
+        history.retry_failed(at(12));
+        assert_eq!(
+            (history.state(&start), sent_at(&history)),
+            (Some(State::Pending), None)
+        );
     }
 
     #[test]
@@ -895,7 +925,10 @@ mod tests {
         );
         history.delivered(&start, Some(ID), None, at(11));
         history.claim("a", at(30), &usual(), at(11));
-        assert!(history.is_held_by("b", at(11)), "it is not a's to give back");
+        assert!(
+            history.is_held_by("b", at(11)),
+            "it is not a's to give back"
+        );
         history.claim("b", at(30), &usual(), at(11));
         assert!(!history.is_held_by("b", at(11)));
         assert_eq!(history.wake_at(), None);
@@ -951,7 +984,11 @@ mod tests {
         }
         history.park("unknown", give_up, at(259_201));
         assert_eq!(
-            (history.wake_at(), history.state(&start), history.state(&end)),
+            (
+                history.wake_at(),
+                history.state(&start),
+                history.state(&end)
+            ),
             (None, Some(State::Failed), Some(State::Skipped))
         );
     }

@@ -13,8 +13,8 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    dynamics::{Dynamics, Http},
     configuration::ConfigurationError,
+    dynamics::{Dynamics, Http},
     integration::Integration,
     secret::Secrets,
     store::{Store, StoreError},

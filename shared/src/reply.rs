@@ -84,7 +84,11 @@ impl Reply {
         };
         let mut reply = Reply::new(step.state.into());
         // Further lines are Dynamics' own words, which may quote a column's value.
-        if let Some(reason) = step.reason.as_deref().and_then(|reason| reason.lines().next()) {
+        if let Some(reason) = step
+            .reason
+            .as_deref()
+            .and_then(|reason| reason.lines().next())
+        {
             reply = reply.message(reason);
         } else if step.state == State::Pending {
             reply = reply.message(waiting_for(key, history, integration));
@@ -119,7 +123,12 @@ impl Reply {
 
     /// Adds what the agent's side needs: the record and the page to open. Returns the keys that there
     /// was no room for.
-    fn add_record(&mut self, step: Step, history: &History, integration: &Integration) -> Vec<String> {
+    fn add_record(
+        &mut self,
+        step: Step,
+        history: &History,
+        integration: &Integration,
+    ) -> Vec<String> {
         let mut values = Vec::new();
         if let Some((id, url)) = integration.record(history) {
             values.push((ReplyKey::RecordId, id.to_string()));
@@ -198,7 +207,10 @@ mod tests {
             |document| {
                 document["steps"]["contact-start"]["reply"] =
                     json!(["n", "yes", "gone", "big", "subject", "other"]);
-                document["steps"].as_object_mut().unwrap().remove("contact-answered");
+                document["steps"]
+                    .as_object_mut()
+                    .unwrap()
+                    .remove("contact-answered");
             },
             &json!({"n": 5, "yes": true, "gone": null, "big": "x".repeat(40_000), "subject": "Ada"}),
         );

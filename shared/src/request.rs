@@ -175,12 +175,15 @@ pub struct Table {
     pub primary_key: String,
 }
 
-
 impl Table {
     /// A table by its entity set's name. Activities share the primary key `activityid`; another
     /// table's is its logical name with `id`.
     /// <https://learn.microsoft.com/power-apps/developer/data-platform/reference/about-entity-reference>
-    pub(crate) fn new(entity_set: &str, primary_key: Option<String>, logical_name: Option<String>) -> Table {
+    pub(crate) fn new(
+        entity_set: &str,
+        primary_key: Option<String>,
+        logical_name: Option<String>,
+    ) -> Table {
         let logical_name = logical_name.unwrap_or_else(|| {
             // The plurals Dataverse makes: opportunities, faxes, addresses, phonecalls.
             match entity_set {

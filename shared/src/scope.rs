@@ -49,7 +49,9 @@ const PRODUCT_NAMES: &[(&str, fn(&Sight) -> Option<String>)] = &[
     ("environmentUri", |sight| {
         Some(sight.configuration.connection.environment_uri.clone())
     }),
-    ("integration", |sight| Some(sight.configuration.name.clone())),
+    ("integration", |sight| {
+        Some(sight.configuration.name.clone())
+    }),
     ("objectKey", |sight| Some(sight.object?.key.clone())),
     ("objectKind", |sight| {
         Some(sight.object?.kind.as_str().to_owned())
@@ -123,7 +125,9 @@ impl Scope {
     /// the response were that record, so a step that finds a record and one that creates it are
     /// used alike.
     pub(crate) fn respond(&mut self, step: Step, mut response: Map<String, Value>) {
-        if let Some(Value::Object(first)) = response.get("value").and_then(|list| list.get(0)).cloned() {
+        if let Some(Value::Object(first)) =
+            response.get("value").and_then(|list| list.get(0)).cloned()
+        {
             for (name, value) in first {
                 response.entry(name).or_insert(value);
             }
@@ -182,7 +186,11 @@ mod tests {
     }
 
     fn history() -> History {
-        History::new(ID, "default", Timestamp::from_second(1_770_000_000).unwrap())
+        History::new(
+            ID,
+            "default",
+            Timestamp::from_second(1_770_000_000).unwrap(),
+        )
     }
 
     fn recording(name: &str, kind: ObjectKind) -> RecordedObject {
@@ -248,7 +256,8 @@ mod tests {
             .chain(["STEP2-Response", "OTHER-Response"])
             .map(|name| (name.to_owned(), "forged".into()))
             .collect();
-        let attributes = serde_json::from_value(json!({"user": names, "parameters": names})).unwrap();
+        let attributes =
+            serde_json::from_value(json!({"user": names, "parameters": names})).unwrap();
         let scope = Scope::new(attributes);
         for name in names.keys() {
             assert_eq!(scope.get(name), None, "{name}");

@@ -118,10 +118,7 @@ impl Store {
             .item("history", AttributeValue::S(document));
         put = match (history.wake_at(), history.failed_at()) {
             (Some(due), _) => put
-                .item(
-                    "due",
-                    AttributeValue::S(shard(Listed::Due, contact_id)),
-                )
+                .item("due", AttributeValue::S(shard(Listed::Due, contact_id)))
                 .item("dueAt", AttributeValue::N(due.as_millisecond().to_string())),
             (None, failed_at) => {
                 let lifetime = i64::from(retention_days) * 86_400;
@@ -130,10 +127,7 @@ impl Store {
                 match failed_at {
                     None => put,
                     Some(failed_at) => put
-                        .item(
-                            "due",
-                            AttributeValue::S(shard(Listed::Failed, contact_id)),
-                        )
+                        .item("due", AttributeValue::S(shard(Listed::Failed, contact_id)))
                         .item(
                             "dueAt",
                             AttributeValue::N(failed_at.as_millisecond().to_string()),

@@ -1,8 +1,8 @@
 //! The Lambda function of the step `contact-answered`.
 
-use connect_dynamics::{function, integration::StepName};
+use connect_dynamics::{function, step::Step};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    function::run(StepName::ContactAnswered).await
+    function::run(Step::ContactAnswered).await
 }

@@ -1,8 +1,8 @@
 //! The Lambda function of the step `recording-available`.
 
-use connect_dynamics::{function, integration::StepName};
+use connect_dynamics::{function, step::Step};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    function::run(StepName::RecordingAvailable).await
+    function::run(Step::RecordingAvailable).await
 }

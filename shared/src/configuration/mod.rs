@@ -14,7 +14,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
-pub(crate) use self::{read::read, settings::{check_settings, is_identifier, is_name}};
+pub(crate) use self::{
+    read::read,
+    settings::{check_settings, is_identifier, is_name},
+};
 use crate::{recording::ObjectKind, step::Step};
 
 /// The configuration of one integration.
@@ -407,6 +410,8 @@ impl Connection {
 
     /// Whether recordings of this bucket are this integration's: those of any when none is named.
     pub fn is_recording_bucket(&self, bucket: &str) -> bool {
-        self.recording_bucket.as_ref().is_none_or(|ours| ours == bucket)
+        self.recording_bucket
+            .as_ref()
+            .is_none_or(|ours| ours == bucket)
     }
 }

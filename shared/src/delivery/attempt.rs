@@ -33,6 +33,8 @@ pub(super) enum Outcome {
     /// It stays pending for so long.
     Postponed(String, SignedDuration),
     Failed(String),
+    /// It may have been done, and must not be done twice.
+    InDoubt(String),
     Skipped(String),
 }
 
@@ -59,7 +61,7 @@ pub(super) fn decide(key: &StepKey, history: &History, integration: &Integration
     let sent_at = history.step(key).and_then(|step| step.sent_at);
     if let Some(sent_at) = sent_at.filter(|_| !rendered.request.is_repeatable()) {
         let reason = unknown_outcome(&format!("no answer to the request of {sent_at} was stored"));
-        return settle(key, history, Outcome::Failed(reason));
+        return settle(key, history, Outcome::InDoubt(reason));
     }
     for gap in rendered.gaps {
         tracing::warn!(%contact_id, integration = integration.name(), step = %key.step(), field = gap.field, reason = gap.reason, "a field goes without an attribute");
@@ -82,7 +84,10 @@ pub(super) async fn send(
 ) -> Outcome {
     let began = Instant::now();
     let left = deadline.saturating_duration_since(began);
-    let answered = loaded.dynamics.send(request, deadline - RESERVE.min(left / 4)).await;
+    let answered = loaded
+        .dynamics
+        .send(request, deadline - RESERVE.min(left / 4))
+        .await;
     let outcome = match answered {
         Ok(mut response) => {
             let bytes = serde_json::to_vec(&response.body).map_or(0, |bytes| bytes.len());
@@ -124,7 +129,10 @@ fn judge(
         // For the table only; the log and the reply get the error's own text.
         let _ = write!(reason, "\nDynamics says: {detail}");
     }
-    if is_unknown || error.is_permanent() || is_given_up {
+    if is_unknown {
+        return Outcome::InDoubt(reason);
+    }
+    if error.is_permanent() || is_given_up {
         return Outcome::Failed(reason);
     }
     let delay = backoff(attempts).mul_f64(0.5 + fastrand::f64());
@@ -154,6 +162,7 @@ impl Outcome {
                 history.postponed(key, reason.clone(), due, now);
             }
             Outcome::Failed(reason) => history.failed(key, reason.clone(), now),
+            Outcome::InDoubt(reason) => history.in_doubt(key, reason.clone(), now),
             Outcome::Skipped(reason) => history.skipped(key, reason.clone(), now),
         }
     }
@@ -182,7 +191,7 @@ impl Outcome {
                 let reason = reason.lines().next();
                 tracing::warn!(%contact_id, integration, %step, outcome = "pending", reason, dynamics_ms, "step");
             }
-            Outcome::Failed(reason) => {
+            Outcome::Failed(reason) | Outcome::InDoubt(reason) => {
                 let reason = reason.lines().next();
                 tracing::error!(%contact_id, integration, %step, outcome = "failed", reason, dynamics_ms, "step");
             }

@@ -140,7 +140,10 @@ impl Worker {
             Order::Due => run.list(Listed::Due, Timestamp::now()).await?,
             Order::FailedSince(since) => run.list(Listed::Failed, *since).await?,
         }
-        let report = run.report.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let report = run
+            .report
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
         if *order == Order::Due {
             metrics::oldest_pending(report.oldest_pending_seconds);
         }
@@ -264,7 +267,10 @@ impl Run<'_> {
             // It was given to another integration at this moment, by whoever delivers it now.
             Found::BelongsTo(_) => return Ok(()),
             Found::Parked(error) => {
-                let mut told = self.left_alone.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut told = self
+                    .left_alone
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
                 if told.insert(name) {
                     tracing::error!(contact_id = %id, %error, "the contact's integration cannot be loaded; it and others wait");
                 }

@@ -108,7 +108,12 @@ impl Task {
 
     /// Adds the event to the contact's history, and makes its step pending if the integration wants it
     /// done.
-    pub(super) fn remember(&self, history: &mut History, integration: &Integration, now: Timestamp) {
+    pub(super) fn remember(
+        &self,
+        history: &mut History,
+        integration: &Integration,
+        now: Timestamp,
+    ) {
         match integration.wants(self.key.step(), self.object.as_ref()) {
             Wanted::Nothing(reason) => {
                 let is_ours = |object: &RecordedObject| {

@@ -128,7 +128,11 @@ impl<'a> Visit<'a> {
     /// Changes the history and stores it, on top of whatever others have stored meanwhile. With every
     /// write the lease is taken, kept while there is something to deliver, and given back when there is
     /// not.
-    async fn write(&mut self, mut stored: Stored, change: Change<'_>) -> Result<Written, StoreError> {
+    async fn write(
+        &mut self,
+        mut stored: Stored,
+        change: Change<'_>,
+    ) -> Result<Written, StoreError> {
         let loaded = self.loaded.clone();
         let integration = &loaded.integration;
         let retention_days = integration.configuration().retention_days;
@@ -185,7 +189,9 @@ impl<'a> Visit<'a> {
     async fn await_lease(&mut self, mut stored: Stored, task: &Task) -> Result<Stored, StoreError> {
         let mut pause = Duration::from_millis(20);
         while stored.history.state(&task.key) == Some(State::Pending)
-            && stored.history.is_held_by_another(self.holder, Timestamp::now())
+            && stored
+                .history
+                .is_held_by_another(self.holder, Timestamp::now())
             && Instant::now() + pause + MIN_DELIVERY < self.deadline
         {
             sleep(pause).await;
@@ -229,11 +235,17 @@ impl<'a> Visit<'a> {
                 }
             };
             crash::point("after-the-answer");
-            let written = match self.write(stored.clone(), &|history, now| outcome.apply(history, &key, now)).await {
+            let written = match self
+                .write(stored.clone(), &|history, now| {
+                    outcome.apply(history, &key, now)
+                })
+                .await
+            {
                 Err(StoreError::TooLarge) => {
                     tracing::error!(contact_id = %self.contact_id, step = %key.step(), "the response is too large to be kept; of it templates can use the record's id alone");
                     let outcome = outcome.without_response(key.step(), integration);
-                    self.write(stored, &|history, now| outcome.apply(history, &key, now)).await?
+                    self.write(stored, &|history, now| outcome.apply(history, &key, now))
+                        .await?
                 }
                 written => written?,
             };

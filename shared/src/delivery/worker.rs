@@ -162,8 +162,7 @@ impl Worker {
         loop {
             let now = Timestamp::now();
             let stored = self.store.load(contact_id).await?;
-            let stored =
-                stored.unwrap_or_else(|| Stored::new(History::new(contact_id, name, now)));
+            let stored = stored.unwrap_or_else(|| Stored::new(History::new(contact_id, name, now)));
             let mut parked = stored.clone();
             change(&mut parked.history, now);
             if parked.history.integration() != name {

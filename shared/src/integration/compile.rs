@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 
 use super::{CompiledStep, Integration};
 use crate::{
+    address::{Address, Convention},
+    body::Body,
     configuration::{
         self, Configuration, ConfigurationError, Method, PastedObject, ReplyKey,
         RequestConfiguration, ScreenPopConfiguration, ScreenPopTarget, StepView, is_identifier,
         is_name,
     },
-    address::{Address, Convention},
-    body::Body,
     pasted::parse_object,
     request::{RequestTemplate, Table},
     step::Step,
@@ -34,7 +34,9 @@ impl Integration {
             templates: Templates::default(),
             problems: mistakes,
         };
-        compiler.problems.extend(configuration::check_settings(&configuration));
+        compiler
+            .problems
+            .extend(configuration::check_settings(&configuration));
         let mut steps = BTreeMap::new();
         for step in Step::ALL {
             if let Some(view) = configuration.steps.get(step) {

@@ -90,7 +90,9 @@ impl Integration {
         };
         if let (Some(object), Some(kinds)) = (object, view.object_kinds) {
             if !self.connection().is_recording_bucket(&object.bucket) {
-                return Wanted::Nothing("the bucket is not the integration's recordingBucket".into());
+                return Wanted::Nothing(
+                    "the bucket is not the integration's recordingBucket".into(),
+                );
             }
             if !kinds.contains(&object.kind) {
                 return Wanted::Nothing(format!(
@@ -131,8 +133,14 @@ impl Integration {
     ///
     /// # Errors
     /// [`AddressError`] when the page's address lacks a value.
-    pub fn page(&self, history: &History) -> Result<Option<(String, ScreenPopTarget)>, AddressError> {
-        let mut pops = self.steps.values().filter_map(|step| step.screen_pop.as_ref());
+    pub fn page(
+        &self,
+        history: &History,
+    ) -> Result<Option<(String, ScreenPopTarget)>, AddressError> {
+        let mut pops = self
+            .steps
+            .values()
+            .filter_map(|step| step.screen_pop.as_ref());
         let Some((address, target)) = pops.next() else {
             return Ok(None);
         };
@@ -170,7 +178,11 @@ impl Integration {
 
     /// The fields of a step's response that its reply names, with their values.
     pub fn reply_fields(&self, key: &StepKey, history: &History) -> Vec<(String, Json)> {
-        let names = self.configuration.steps.get(key.step()).map_or(&[][..], |step| step.reply);
+        let names = self
+            .configuration
+            .steps
+            .get(key.step())
+            .map_or(&[][..], |step| step.reply);
         if names.is_empty() || key.is_of_object() {
             return Vec::new();
         }
@@ -205,7 +217,10 @@ impl Integration {
     /// A response of which only the record's id is kept.
     pub fn only_the_id(&self, step: Step, id: Option<Uuid>) -> Map<String, Json> {
         let fields = self.request(step).zip(id).map(|(request, id)| {
-            (request.table.primary_key.clone(), Json::from(id.to_string()))
+            (
+                request.table.primary_key.clone(),
+                Json::from(id.to_string()),
+            )
         });
         fields.into_iter().collect()
     }
@@ -359,7 +374,10 @@ mod tests {
     #[test]
     fn what_an_event_asks_for_is_decided_by_step_bucket_and_kind() {
         let integration = reference(|document| {
-            document["steps"].as_object_mut().unwrap().remove("contact-end");
+            document["steps"]
+                .as_object_mut()
+                .unwrap()
+                .remove("contact-end");
         });
         let object = |kind, bucket: &str| RecordedObject {
             kind,
@@ -369,16 +387,26 @@ mod tests {
         };
         let ours = "example-connect-recordings";
         let recording = Step::RecordingAvailable;
-        let reason = |step, object: Option<RecordedObject>| match integration.wants(step, object.as_ref()) {
-            Wanted::Nothing(reason) => reason,
-            wanted => format!("{wanted:?}"),
-        };
+        let reason =
+            |step, object: Option<RecordedObject>| match integration.wants(step, object.as_ref()) {
+                Wanted::Nothing(reason) => reason,
+                wanted => format!("{wanted:?}"),
+            };
         assert_eq!(reason(START, None), "Request");
         assert_eq!(reason(Step::ContactAnswered, None), "Page");
         assert_eq!(reason(Step::ContactEnd, None), "the step is not configured");
-        assert_eq!(reason(recording, Some(object(ObjectKind::Recording, ours))), "Request");
-        assert!(reason(recording, Some(object(ObjectKind::Analysis, ours))).starts_with("objects of the kind analysis"));
-        assert!(reason(recording, Some(object(ObjectKind::Recording, "another"))).contains("recordingBucket"));
+        assert_eq!(
+            reason(recording, Some(object(ObjectKind::Recording, ours))),
+            "Request"
+        );
+        assert!(
+            reason(recording, Some(object(ObjectKind::Analysis, ours)))
+                .starts_with("objects of the kind analysis")
+        );
+        assert!(
+            reason(recording, Some(object(ObjectKind::Recording, "another")))
+                .contains("recordingBucket")
+        );
     }
 
     #[test]
@@ -387,9 +415,12 @@ mod tests {
             document["steps"]["contact-start"] = json!({
                 "request": {"method": "GET", "entitySet": "contacts", "queryString": "?$top=9"}, "reply": ["fullname"]
             });
-            document["steps"]["contact-answered"]["screenPop"]["queryString"] = json!({"id": "{{STEP2-Response.contactid}}"});
-            document["steps"]["contact-end"]["request"]["queryString"] = "(STEP2-Response.parentid)".into();
-            document["steps"]["recording-available"]["request"]["queryString"] = "(STEP2-Response.parentid)".into();
+            document["steps"]["contact-answered"]["screenPop"]["queryString"] =
+                json!({"id": "{{STEP2-Response.contactid}}"});
+            document["steps"]["contact-end"]["request"]["queryString"] =
+                "(STEP2-Response.parentid)".into();
+            document["steps"]["recording-available"]["request"]["queryString"] =
+                "(STEP2-Response.parentid)".into();
         });
         let answer = json!({"@odata.context": "x", "value": [
             {"contactid": "1", "fullname": "Ada Example", "parentid": "2", "other": "y"}, {"contactid": "3"}
@@ -407,7 +438,10 @@ mod tests {
                 [("fullname".to_owned(), json!("Ada Example"))]
             );
         }
-        for (query, kept) in [("(STEP2-Response.value)", true), ("({{ STEP2-Response }})", false)] {
+        for (query, kept) in [
+            ("(STEP2-Response.value)", true),
+            ("({{ STEP2-Response }})", false),
+        ] {
             let integration = reference(|document| {
                 document["steps"]["contact-end"]["request"]["queryString"] = query.into();
             });
