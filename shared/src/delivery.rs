@@ -783,7 +783,7 @@ fn reply(key: &StepKey, history: &History, integration: &Integration) -> Reply {
     }
     if let Some(response) = &step.response {
         let scope = history.scope(integration, None, false);
-        let fields = match scope.get(&crate::scope::response_name(key.step.number())) {
+        let fields = match scope.get(&crate::template::response_name(key.step.number())) {
             Some(Json::Object(fields)) => fields,
             _ => response,
         };

@@ -50,7 +50,7 @@ use crate::{
     integration::{Integration, StepName, WithoutStart, WithoutStartAction},
     recording::{ObjectKind, RecordedObject},
     request::record_id,
-    scope::Scope,
+    template::Scope,
 };
 
 /// One contact's history. It is one item of the table.
@@ -549,7 +549,7 @@ impl History {
             }
         }
         let started = scope
-            .get(&crate::scope::response_name(
+            .get(&crate::template::response_name(
                 StepName::ContactStart.number(),
             ))
             .is_some();

@@ -16,12 +16,9 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::{
-    address::{Address, Convention},
-    body::Body,
-    pasted::parse_object,
     recording::ObjectKind,
-    scope::{Scope, response_name},
-    template::{ResponseUse, Templates},
+    request::{Address, Body, Convention, parse_object},
+    template::{ResponseUse, Scope, Templates, response_name},
 };
 
 /// A step of a contact's life.

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | AWS event | [`event`] |
 //! | contact | [`contact`], [`recording`] |
-//! | step of the integration | [`integration`], compiled from [`pasted`] JSON into [`template`]s, [`address`]es and [`body`]s that see a [`scope`] |
+//! | step of the integration | [`integration`], compiled from pasted JSON into [`template`]s, [addresses](request::Address) and [bodies](request::Body) that see a [scope](template::Scope) |
 //! | rendered request | [`request`] |
 //! | Dynamics and its response | [`dynamics`], with the client secret from [`secret`] |
 //! | stored | [`history`], kept in the table by [`store`] |
@@ -15,11 +15,10 @@
 //! [`delivery`] takes an event along that way, with [`integrations`] at hand, and [`redelivery`] takes
 //! along what was left behind; [`function`] is what the Lambda functions' `main` calls.
 
-pub mod address;
-pub mod body;
 pub mod cause;
 pub mod contact;
 mod crash;
+mod dataverse;
 pub mod delivery;
 pub mod dynamics;
 pub mod event;
@@ -28,12 +27,10 @@ pub mod history;
 pub mod integration;
 pub mod integrations;
 mod metrics;
-pub mod pasted;
 pub mod recording;
 pub mod redelivery;
 pub mod reply;
 pub mod request;
-pub mod scope;
 pub mod secret;
 pub mod store;
 pub mod template;

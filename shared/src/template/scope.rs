@@ -84,6 +84,20 @@ impl Scope {
     }
 }
 
+#[cfg(test)]
+impl Scope {
+    /// The scope of a flow's event with this `ContactData`, which needs no contact id.
+    pub(crate) fn of_contact(mut contact_data: Value) -> Scope {
+        use crate::{contact::Contact, event::Event};
+        contact_data["ContactId"] = "5d3f6a1e-9c7b-4e52-8f0a-2b1c4d6e8f90".into();
+        let event = serde_json::json!({"Details": {"ContactData": contact_data}});
+        let Ok(Event::Flow(event)) = Event::parse(event) else {
+            panic!("no flow event")
+        };
+        Scope::new(Contact::try_from(event).unwrap().attributes)
+    }
+}
+
 /// The name of a step's response in templates: `STEP2-Response` for `contact-start`.
 pub fn response_name(number: u8) -> String {
     format!("STEP{number}-Response")

@@ -9,19 +9,14 @@
 
 use std::sync::Arc;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, utf8_percent_encode};
 use serde_json::Value as Json;
-use uuid::Uuid;
 
+use super::{JsonSyntaxError, parse_object};
 use crate::{
-    pasted::{JsonSyntaxError, parse_object},
-    scope::Scope,
-    template::{Piece, ResponseUse, Strictness, Template, TemplateError, Templates},
+    dataverse::literal::{MAX_URL_LENGTH, UNRESERVED, encode, encode_quoted, is_plain_literal},
+    template::{Piece, ResponseUse, Scope, Strictness, Template, TemplateError, Templates},
 };
-
-/// The service accepts URLs up to this long.
-/// <https://learn.microsoft.com/power-apps/developer/data-platform/webapi/compose-http-requests-handle-errors#maximum-url-length>
-pub const MAX_URL_LENGTH: usize = 32_768;
 
 /// Which rules a value must obey.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,12 +207,6 @@ fn compile_options(
         .collect()
 }
 
-/// RFC 3986's unreserved characters: these never need encoding and nothing else is left in a value.
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
 const KEEP_IN_NAME: &AsciiSet = &UNRESERVED.remove(b'$').remove(b'@');
 /// What an author may write to structure an address.
 const KEEP_IN_LITERAL: &AsciiSet = &UNRESERVED
@@ -258,12 +247,12 @@ impl<'a> Encoder<'a> {
         for piece in pieces {
             match (piece, convention) {
                 (Piece::Literal(text), _) => self.literal(text),
-                (Piece::Value(value), Convention::Page) => self.encode(value),
+                (Piece::Value(value), Convention::Page) => self.text.push_str(&encode(value)),
                 (Piece::Value(value), Convention::OData) if self.in_quotes => {
-                    self.encode(&value.replace('\'', "''"));
+                    self.text.push_str(&encode_quoted(value));
                 }
                 (Piece::Value(value), Convention::OData) if is_plain_literal(value) => {
-                    self.encode(value);
+                    self.text.push_str(&encode(value));
                 }
                 _ => return Err(AddressError::NotALiteral(self.field.to_owned())),
             }
@@ -296,10 +285,6 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    fn encode(&mut self, value: &str) {
-        self.text.extend(utf8_percent_encode(value, UNRESERVED));
-    }
-
     fn close(&self) -> Result<(), AddressError> {
         match self.in_quotes {
             true => Err(AddressError::OpenQuote(self.field.to_owned())),
@@ -308,43 +293,16 @@ impl<'a> Encoder<'a> {
     }
 }
 
-/// Whether a value is an OData literal that stands without quotes: a GUID, a number, a boolean, a
-/// date or a date with time and offset.
-/// <https://docs.oasis-open.org/odata/odata/v4.0/odata-v4.0-part2-url-conventions.html> (5.1.1.6)
-fn is_plain_literal(value: &str) -> bool {
-    let is_guid = value.len() == 36 && Uuid::try_parse(value).is_ok();
-    let is_number = {
-        let digits = value.strip_prefix('-').unwrap_or(value);
-        let mut parts = digits.splitn(2, '.');
-        let digits =
-            |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        parts.next().is_some_and(digits) && parts.next().is_none_or(digits)
-    };
-    let is_date = value.len() <= 40
-        && value.bytes().all(|byte| {
-            byte.is_ascii_digit() || matches!(byte, b'-' | b':' | b'.' | b'+' | b'T' | b'Z')
-        })
-        && (value.parse::<jiff::civil::Date>().is_ok() && value.len() == 10
-            || value.parse::<jiff::Timestamp>().is_ok());
-    is_guid || is_number || is_date || matches!(value, "true" | "false")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{contact::Contact, event::Event};
     use proptest::prelude::*;
     use serde_json::json;
 
     fn scope_with(attributes: Json) -> Arc<Scope> {
-        let event = json!({"Details": {"ContactData": {
-            "ContactId": "5d3f6a1e-9c7b-4e52-8f0a-2b1c4d6e8f90",
-            "CustomerEndpoint": {"Address": "+15550100"}, "Attributes": attributes
-        }}});
-        let Ok(Event::Flow(event)) = Event::parse(event) else {
-            panic!("no flow event")
-        };
-        let mut scope = Scope::new(Contact::try_from(event).unwrap().attributes);
+        let mut scope = Scope::of_contact(
+            json!({"CustomerEndpoint": {"Address": "+15550100"}, "Attributes": attributes}),
+        );
         scope.set("appid", "a0000000-0000-0000-0000-000000000001");
         scope.set_response(
             2,
@@ -465,41 +423,6 @@ mod tests {
             )
             .unwrap_err();
             assert!(error.to_string().contains(expected), "{source}: {error}");
-        }
-    }
-
-    #[test]
-    fn outside_quotes_only_plain_literals_stand() {
-        for good in [
-            "5d3f6a1e-9c7b-4e52-8f0a-2b1c4d6e8f90",
-            "0",
-            "-12.5",
-            "true",
-            "2026-02-04",
-            "2026-02-04T21:14:16Z",
-            "2026-02-04T21:14:16.123+01:00",
-        ] {
-            assert!(is_plain_literal(good), "{good}");
-        }
-        for bad in [
-            "",
-            "a",
-            "null",
-            "1 or 1 eq 1",
-            "1)",
-            "'a'",
-            "1.",
-            ".5",
-            "--1",
-            "+15550100",
-            "1e5",
-            "2026-02-04 21:14",
-            "5d3f6a1e9c7b4e528f0a2b1c4d6e8f90",
-            "{5d3f6a1e-9c7b-4e52-8f0a-2b1c4d6e8f90}",
-            "TRUE",
-            "٣",
-        ] {
-            assert!(!is_plain_literal(bad), "{bad}");
         }
     }
 

@@ -8,11 +8,10 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
+use super::{Address, AddressError, Convention, JsonSyntaxError};
 use crate::{
-    address::{Address, AddressError, Convention},
-    pasted::JsonSyntaxError,
-    scope::Scope,
-    template::{ResponseUse, Strictness, Template, TemplateError, Templates},
+    dataverse::literal::is_reference_property,
+    template::{ResponseUse, Scope, Strictness, Template, TemplateError, Templates},
 };
 
 /// A compiled body.
@@ -120,7 +119,7 @@ fn compile_fields(
         }
         let path = format!("{path}.{name}");
         let node = match value {
-            Json::String(source) if name.ends_with("@odata.bind") && is_template(source) => {
+            Json::String(source) if is_reference_property(name) && is_template(source) => {
                 Address::compile(&path, source, Convention::OData, templates)
                     .map(Node::Bind)
                     .map_err(BodyError::from)
@@ -258,26 +257,17 @@ fn render_node(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{contact::Contact, event::Event, pasted::parse_object};
+    use crate::request::parse_object;
     use proptest::prelude::*;
     use serde_json::json;
 
-    fn scope_with(attributes: Json) -> Arc<Scope> {
-        let event = json!({"Details": {"ContactData": {
-            "ContactId": "5d3f6a1e-9c7b-4e52-8f0a-2b1c4d6e8f90", "Channel": "VOICE", "Attributes": attributes
-        }}});
-        let Ok(Event::Flow(event)) = Event::parse(event) else {
-            panic!("no flow event")
-        };
-        Arc::new(Scope::new(Contact::try_from(event).unwrap().attributes))
-    }
-
     fn render(body: &str, attributes: Json) -> RenderedBody {
+        let scope = Scope::of_contact(json!({"Channel": "VOICE", "Attributes": attributes}));
         let mut templates = Templates::default();
         let fields = parse_object("contact-start body", body).unwrap();
         Body::compile("contact-start body", &fields, &mut templates)
             .unwrap()
-            .render(&templates, &scope_with(attributes))
+            .render(&templates, &Arc::new(scope))
     }
 
     #[test]
