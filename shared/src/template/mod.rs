@@ -20,7 +20,9 @@ mod source;
 mod values;
 
 use std::{
+    collections::BTreeSet,
     fmt,
+    ops::Range,
     sync::{Arc, PoisonError},
 };
 
@@ -33,7 +35,7 @@ use serde_json::Value as Json;
 pub use self::scope::{Scope, response_name};
 pub(crate) use self::source::position;
 use self::{
-    source::{CallKind, Prepared, prepare},
+    source::{CallKind, Prepared, prepare, words_in_text},
     values::{Node, to_json},
 };
 
@@ -60,8 +62,13 @@ pub enum Strictness {
 #[derive(Debug, Clone)]
 pub struct Template {
     name: String,
+    source: String,
     single_expression: bool,
     responses: Vec<ResponseUse>,
+    /// The stretches of the source that are text.
+    literals: Vec<Range<usize>>,
+    /// The words, strings and numbers of its expressions.
+    written: Arc<BTreeSet<String>>,
 }
 
 /// A template's use of a step's response: `STEP2-Response.activityid`.
@@ -78,6 +85,86 @@ impl Template {
     pub fn responses(&self) -> &[ResponseUse] {
         &self.responses
     }
+
+    /// The names that the template looks up, in their order: those of a filter's arguments too, but
+    /// no loop variables, filters, tests or functions. `templates` are those it was compiled with.
+    pub fn names(&self, templates: &Templates) -> Vec<NameUse> {
+        let Ok(compiled) = templates.environment.get_template(&self.name) else {
+            return Vec::new();
+        };
+        let undeclared = compiled.undeclared_variables(false);
+        let is_global = |name: &str| {
+            let mut globals = templates.environment.globals();
+            globals.any(|(global, _)| global == name)
+        };
+        prepare(&self.source)
+            .names
+            .into_iter()
+            .filter(|used| {
+                let name = &used.name;
+                name.contains('-') || undeclared.contains(name) && !is_global(name)
+            })
+            .map(|used| {
+                let name = match used.field {
+                    Some(field) => format!("{}.{field}", used.name),
+                    None => used.name,
+                };
+                NameUse::new(name, self.field(), &self.source, used.at)
+            })
+            .collect()
+    }
+
+    /// The known names that stand as plain words in the template's text, outside of braces.
+    pub fn names_in_text(&self, known: &[&str]) -> Vec<NameUse> {
+        names_in(self.field(), &self.source, &self.literals, known)
+    }
+
+    /// The template's text, outside of braces.
+    pub(crate) fn text(&self) -> String {
+        let literals = self.literals.iter();
+        literals.map(|range| &self.source[range.clone()]).collect()
+    }
+
+    /// The step and the field that the template stands in.
+    fn field(&self) -> &str {
+        self.name.strip_prefix(STRICT_PREFIX).unwrap_or(&self.name)
+    }
+}
+
+/// A name of the scope in a template or in a text, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NameUse {
+    /// The name with its first field: `Channel`, `Queue.Name`, `Attributes.tier`.
+    pub name: String,
+    /// The step and the field it stands in.
+    pub field: String,
+    pub line: usize,
+    pub column: usize,
+}
+
+impl NameUse {
+    fn new(name: impl Into<String>, field: &str, source: &str, at: usize) -> NameUse {
+        let (line, column) = position(source, at);
+        NameUse {
+            name: name.into(),
+            field: field.to_owned(),
+            line,
+            column,
+        }
+    }
+}
+
+/// The known names that stand as plain words in a text without any template.
+pub(crate) fn names_in_constant(field: &str, text: &str, known: &[&str]) -> Vec<NameUse> {
+    let whole = 0..text.len();
+    names_in(field, text, &[whole], known)
+}
+
+fn names_in(field: &str, source: &str, literals: &[Range<usize>], known: &[&str]) -> Vec<NameUse> {
+    words_in_text(source, literals, known)
+        .into_iter()
+        .map(|(at, name)| NameUse::new(name, field, source, at))
+        .collect()
 }
 
 /// What came of a template.
@@ -191,8 +278,11 @@ impl Templates {
             .is_some_and(|inner| self.environment.compile_expression(inner).is_ok());
         Ok(Template {
             name,
+            source: source.to_owned(),
             single_expression,
             responses: prepared.responses,
+            literals: prepared.literals,
+            written: Arc::new(prepared.written),
         })
     }
 
@@ -249,7 +339,7 @@ impl Templates {
         template: &Template,
         scope: &Arc<Scope>,
     ) -> Result<Rendered, TemplateError> {
-        let root = Node::root(scope);
+        let root = Node::root(scope, &template.written);
         let misses = root.misses.clone();
         let captured = self
             .environment
@@ -283,7 +373,7 @@ impl Templates {
         template: &Template,
         scope: &Arc<Scope>,
     ) -> Result<Vec<Piece>, TemplateError> {
-        let root = Node::root(scope);
+        let root = Node::root(scope, &template.written);
         let misses = root.misses.clone();
         let compiled = self
             .environment
@@ -361,11 +451,7 @@ fn runtime_error(template: &Template, error: &Error) -> TemplateError {
             position(source, range.start)
         });
     TemplateError {
-        field: template
-            .name
-            .strip_prefix(STRICT_PREFIX)
-            .unwrap_or(&template.name)
-            .to_owned(),
+        field: template.field().to_owned(),
         line,
         column,
         message,

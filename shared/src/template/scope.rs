@@ -68,14 +68,19 @@ impl Scope {
         self.set(response_name(number), response);
     }
 
-    /// What a name means, or none when nothing bears it. Null is as good as nothing.
+    /// What a name means, or none when nothing bears it. Null is as good as nothing, and so is an
+    /// endpoint whose address is empty: there is nobody at it.
     pub fn get(&self, name: &str) -> Option<&Value> {
         let value = match self.product.get(name) {
             Some(value) => Some(value),
             None if PRODUCT_NAMES.contains(&name) || name.ends_with("-Response") => None,
             None => self.attributes.get(name),
         };
-        value.filter(|value| !value.is_null())
+        value.filter(|value| {
+            let is_nobody = name.ends_with("Endpoint")
+                && value.get("Address").and_then(Value::as_str) == Some("");
+            !value.is_null() && !is_nobody
+        })
     }
 
     /// The user-defined attributes: the map that `Attributes` names.

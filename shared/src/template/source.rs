@@ -1,7 +1,10 @@
 //! A template's source: the product's additions to the language, turned into minijinja's own forms.
 //!
-//! Owns names with hyphens and names without braces, and the way back from a place in what minijinja
-//! reads to the place in what the author wrote.
+//! Owns names with hyphens and names without braces, the way back from a place in what minijinja
+//! reads to the place in what the author wrote, and what can be told of a source without rendering
+//! it: which names its expressions use, and which of its stretches are plain text.
+
+use std::{collections::BTreeSet, ops::Range};
 
 use super::{ResponseUse, SCOPE};
 
@@ -27,6 +30,19 @@ pub(super) struct Prepared {
     anchors: Vec<(usize, usize)>,
     pub(super) calls: Vec<Call>,
     pub(super) responses: Vec<ResponseUse>,
+    /// The words of expressions that may be names of the scope, loop variables among them.
+    pub(super) names: Vec<Name>,
+    /// Every word, string and number in expressions, as the author wrote it.
+    pub(super) written: BTreeSet<String>,
+    /// The stretches of the source that are text: what is outside of braces.
+    pub(super) literals: Vec<Range<usize>>,
+}
+
+/// A name with the field right behind it, as in `Queue.Name`.
+pub(super) struct Name {
+    pub(super) name: String,
+    pub(super) field: Option<String>,
+    pub(super) at: usize,
 }
 
 pub(super) struct Call {
@@ -57,6 +73,16 @@ impl Prepared {
         self.anchors.push((self.text.len(), original));
         self.text.push_str(text);
     }
+
+    /// Copies text that the template prints as it is.
+    fn push_literal(&mut self, text: &str, at: usize) {
+        self.push(text, at);
+        let end = at + text.len();
+        match self.literals.last_mut() {
+            Some(last) if last.end == at => last.end = end,
+            _ => self.literals.push(at..end),
+        }
+    }
 }
 
 /// Turns the product's additions to the language into minijinja's own forms.
@@ -66,6 +92,9 @@ pub(super) fn prepare(source: &str) -> Prepared {
         anchors: Vec::new(),
         calls: Vec::new(),
         responses: Vec::new(),
+        names: Vec::new(),
+        written: BTreeSet::new(),
+        literals: Vec::new(),
     };
     let mut at = 0;
     while at < source.len() {
@@ -92,16 +121,51 @@ pub(super) fn prepare(source: &str) -> Prepared {
             at = end;
         } else {
             let length = rest.chars().next().map_or(1, char::len_utf8);
-            prepared.push(&rest[..length], at);
+            prepared.push_literal(&rest[..length], at);
             at += length;
         }
     }
     prepared
 }
 
+/// The known names that stand as plain words in the text of a source, with their offsets. Of two
+/// that begin at the same place it is the longer one.
+pub(super) fn words_in_text<'a>(
+    source: &str,
+    literals: &[Range<usize>],
+    known: &[&'a str],
+) -> Vec<(usize, &'a str)> {
+    let mut words = Vec::new();
+    for literal in literals {
+        let mut at = literal.start;
+        while at < literal.end {
+            let rest = &source[at..literal.end];
+            let word = known
+                .iter()
+                .filter(|name| {
+                    rest.strip_prefix(**name)
+                        .is_some_and(|behind| !behind.starts_with(part_of_word))
+                })
+                .max_by_key(|name| name.len())
+                .filter(|name| !name.is_empty() && !source[..at].ends_with(part_of_word));
+            at += match word {
+                Some(name) => {
+                    words.push((at, *name));
+                    name.len()
+                }
+                None => rest.chars().next().map_or(1, char::len_utf8),
+            };
+        }
+    }
+    words
+}
+
+fn part_of_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
 /// The length of `objectUrl` or `STEP2-Response.activityid` at `at` in plain text.
 fn bare_name(source: &str, at: usize) -> Option<usize> {
-    let part_of_word = |c: char| c.is_alphanumeric() || c == '_';
     if source[..at].ends_with(part_of_word) {
         return None;
     }
@@ -168,7 +232,7 @@ fn prepare_code(source: &str, start: usize, close: &str, prepared: &mut Prepared
             if close == "%}" && tag == "raw" {
                 // What is raw stays as it is.
                 let end = source[at..].find("{%").map_or(source.len(), |end| at + end);
-                prepared.push(&source[at..end], at);
+                prepared.push_literal(&source[at..end], at);
                 at = end;
             }
             return at;
@@ -176,6 +240,9 @@ fn prepare_code(source: &str, start: usize, close: &str, prepared: &mut Prepared
         let first = rest.chars().next().unwrap_or(' ');
         if first == '"' || first == '\'' {
             let end = string_end(source, at, first);
+            if let Some(text) = source.get(at + 1..end - 1) {
+                prepared.written.insert(text.to_owned());
+            }
             prepared.push(&source[at..end], at);
             at = end;
         } else if word_length(rest) > 0 {
@@ -186,6 +253,7 @@ fn prepare_code(source: &str, start: usize, close: &str, prepared: &mut Prepared
                 .bytes()
                 .take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
                 .count();
+            prepared.written.insert(rest[..length].to_owned());
             prepared.push(&rest[..length], at);
             at += length;
         } else {
@@ -210,7 +278,7 @@ fn string_end(source: &str, start: usize, quote: char) -> usize {
 }
 
 /// Copies a word of an expression (or the character before one); a hyphenated one becomes a
-/// subscript. Notes filters, tests and functions.
+/// subscript. Notes names, filters, tests and functions.
 fn prepare_word(source: &str, at: usize, end: usize, prepared: &mut Prepared) -> usize {
     let rest = &source[at..end];
     let length = word_length(rest);
@@ -234,11 +302,20 @@ fn prepare_word(source: &str, at: usize, end: usize, prepared: &mut Prepared) ->
         });
     }
     let before = prepared.text.trim_end();
+    let is_field = before.ends_with('.');
+    let behind = &rest[length..];
+    let name = Name {
+        name: word.to_owned(),
+        field: first_field(behind),
+        at,
+    };
     if word.contains('-') {
-        if before.ends_with('.') {
+        prepared.written.insert(word.to_owned());
+        if is_field {
             prepared.text.truncate(before.len() - 1);
             prepared.push(&format!("[\"{word}\"]"), at);
         } else {
+            prepared.names.push(name);
             prepared.push(&format!("{SCOPE}[\"{word}\"]"), at);
         }
         return at + length;
@@ -253,10 +330,7 @@ fn prepare_word(source: &str, at: usize, end: usize, prepared: &mut Prepared) ->
         && (previous_word == "is" || previous_word == "not" && ends_with_is_not(before))
     {
         Some(CallKind::Test)
-    } else if !before.ends_with('.')
-        && rest[length..].trim_start().starts_with('(')
-        && !is_keyword(word)
-    {
+    } else if !is_field && behind.trim_start().starts_with('(') && !is_keyword(word) {
         Some(CallKind::Function)
     } else {
         None
@@ -267,9 +341,39 @@ fn prepare_word(source: &str, at: usize, end: usize, prepared: &mut Prepared) ->
             name: word.to_owned(),
             at,
         });
+    } else {
+        prepared.written.insert(word.to_owned());
+        // `x=` names an argument, or a variable that is set.
+        let is_assigned = behind
+            .trim_start()
+            .strip_prefix('=')
+            .is_some_and(|behind| !behind.starts_with('='));
+        if !is_field && !is_assigned {
+            prepared.names.push(name);
+        }
     }
     prepared.push(word, at);
     at + length
+}
+
+/// The field that is taken of a name: `.Name`, or `["first name"]`.
+fn first_field(behind: &str) -> Option<String> {
+    let behind = behind.trim_start();
+    if let Some(field) = behind.strip_prefix('.') {
+        let field = field.trim_start();
+        let length = word_length(field);
+        return (length > 0).then(|| field[..length].to_owned());
+    }
+    let subscript = behind.strip_prefix('[')?.trim_start();
+    let quote = subscript
+        .chars()
+        .next()
+        .filter(|c| matches!(c, '"' | '\''))?;
+    let end = string_end(subscript, 0, quote);
+    if !subscript[end..].trim_start().starts_with(']') {
+        return None;
+    }
+    subscript.get(1..end - 1).map(str::to_owned)
 }
 
 fn ends_with_is_not(text: &str) -> bool {
@@ -300,7 +404,119 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    use crate::template::fixture::{call, refusal, render, value};
+    use super::*;
+    use crate::template::{
+        Strictness, Templates,
+        fixture::{call, refusal, render, value},
+    };
+
+    #[test]
+    fn a_position_is_counted_in_lines_and_characters_from_one() {
+        let source = "aé\n\nb📞c";
+        for (at, expected) in [
+            (0, (1, 1)),
+            (1, (1, 2)),
+            // Inside of a character: where it begins.
+            (2, (1, 2)),
+            (3, (1, 3)),
+            (4, (2, 1)),
+            (5, (3, 1)),
+            (6, (3, 2)),
+            (9, (3, 2)),
+            (10, (3, 3)),
+            (11, (3, 4)),
+            (99, (3, 4)),
+        ] {
+            assert_eq!(position(source, at), expected, "{at}");
+        }
+    }
+
+    fn names(source: &str) -> Vec<String> {
+        let mut templates = Templates::default();
+        let template = templates.add("f", source, Strictness::Strict).unwrap();
+        let names = template.names(&templates);
+        names
+            .into_iter()
+            .map(|used| {
+                assert_eq!(used.field, "f");
+                format!("{} {}:{}", used.name, used.line, used.column)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_names_that_a_template_looks_up_are_told_with_their_places() {
+        for (source, expected) in [
+            ("{{ CustmerEndpoint }}", vec!["CustmerEndpoint 1:4"]),
+            ("a\n é {{ Queue.Name | upper }}", vec!["Queue.Name 2:7"]),
+            (
+                "{{ Attributes['first name'] }}{{ Attributes [ \"b\" ] }}",
+                vec!["Attributes.first name 1:4", "Attributes.b 1:34"],
+            ),
+            ("{{ Attributes[who] }}", vec!["Attributes 1:4", "who 1:15"]),
+            (
+                "{{ Attributes['a' ~ who] }}",
+                vec!["Attributes 1:4", "who 1:21"],
+            ),
+            (
+                "{{ Account-Number }}{{ Attributes.Account-Type.x }}",
+                vec!["Account-Number 1:4", "Attributes.Account-Type 1:24"],
+            ),
+            (
+                "objectUrl at STEP2-Response.activityid",
+                vec!["objectUrl 1:1", "STEP2-Response.activityid 1:14"],
+            ),
+            (
+                "{{ a | default(b.c) | minutes_since(d) }}",
+                vec!["a 1:4", "b.c 1:16", "d 1:37"],
+            ),
+            (
+                "{{ a | default(value=b) if c is defined and d is not none else 'e' }}",
+                vec!["a 1:4", "b 1:22", "c 1:28", "d 1:45"],
+            ),
+            (
+                "{% for x, y in items %}{{ loop.index }}{{ x }}{{ y.z }}{% endfor %}",
+                vec!["items 1:16"],
+            ),
+            (
+                "{% set t = tier %}{{ t }}{% if t == true or s %}{% endif %}{{ range(n) }}{{ range }}",
+                vec!["tier 1:12", "s 1:45", "n 1:69"],
+            ),
+            ("{# Queue #}{% raw %}{{ Queue }}{% endraw %}Queue", vec![]),
+            ("{{ 1.5 }}{{ ['Queue'] }}{{ {'Queue': 1} }}", vec![]),
+        ] {
+            assert_eq!(names(source), expected, "{source}");
+        }
+    }
+
+    #[test]
+    fn known_names_are_found_as_plain_words_outside_of_braces() {
+        let known = ["Channel", "Queue", "Queue.Name", "Username", ""];
+        for (source, expected) in [
+            (
+                "Call between Username\nand {{ Channel }}Channel",
+                vec!["Username 1:14", "Channel 2:18"],
+            ),
+            (
+                "Queue.Name, Queue.Names",
+                vec!["Queue.Name 1:1", "Queue 1:13"],
+            ),
+            ("Channels MyChannel _Channel Channel_ Channel1", vec![]),
+            ("(Channel)", vec!["Channel 1:2"]),
+            ("é Channel{# Queue #}{{ x }}", vec!["Channel 1:3"]),
+            ("{% raw %}Queue{% endraw %}", vec!["Queue 1:10"]),
+            ("channel", vec![]),
+        ] {
+            let mut templates = Templates::default();
+            let template = templates.add("f", source, Strictness::Lenient).unwrap();
+            let found: Vec<String> = template
+                .names_in_text(&known)
+                .into_iter()
+                .map(|used| format!("{} {}:{}", used.name, used.line, used.column))
+                .collect();
+            assert_eq!(found, expected, "{source}");
+        }
+    }
 
     #[test]
     fn a_hyphen_between_words_belongs_to_the_name() {

@@ -46,6 +46,8 @@ impl Misses {
 pub(super) struct Node {
     scope: Arc<Scope>,
     path: Vec<Key>,
+    /// What the template's author wrote. Any other key came from a value, and is never told.
+    written: Arc<BTreeSet<String>>,
     pub(super) misses: Arc<Mutex<Misses>>,
 }
 
@@ -56,10 +58,11 @@ enum Key {
 }
 
 impl Node {
-    pub(super) fn root(scope: &Arc<Scope>) -> Node {
+    pub(super) fn root(scope: &Arc<Scope>, written: &Arc<BTreeSet<String>>) -> Node {
         Node {
             scope: scope.clone(),
             path: Vec::new(),
+            written: written.clone(),
             misses: Arc::default(),
         }
     }
@@ -70,6 +73,7 @@ impl Node {
         Node {
             scope: self.scope.clone(),
             path,
+            written: self.written.clone(),
             misses: self.misses.clone(),
         }
     }
@@ -117,16 +121,24 @@ impl Node {
         self.with_json(|json| json.cloned().unwrap_or(Json::Null))
     }
 
+    /// The place's name for a log: `Queue.ARN`, or `Attributes[...]` where the key came from a value.
     fn label(&self) -> String {
-        let keys: Vec<String> = self
-            .path
-            .iter()
-            .map(|key| match key {
+        let mut label = String::new();
+        for key in &self.path {
+            let key = match key {
                 Key::Name(name) => name.clone(),
                 Key::Index(index) => index.to_string(),
-            })
-            .collect();
-        keys.join(".")
+            };
+            if !self.written.contains(&key) {
+                label.push_str("[...]");
+                continue;
+            }
+            if !label.is_empty() {
+                label.push('.');
+            }
+            label.push_str(&key);
+        }
+        label
     }
 
     fn get(&self, key: Key) -> Option<Value> {
@@ -221,7 +233,7 @@ pub(super) fn to_json(value: &Value) -> Json {
 mod tests {
     use serde_json::{Value as Json, json};
 
-    use crate::template::fixture::{call, render, value};
+    use crate::template::fixture::{call, render, scope_of, value};
 
     #[test]
     fn names_mean_what_the_contact_record_says() {
@@ -291,6 +303,66 @@ mod tests {
             ("{{ Nothing | default('x') }}", Some("x"), vec![]),
         ] {
             let rendered = render(source, &call());
+            assert_eq!(rendered.value, expected.map(Json::from), "{source}");
+            assert_eq!(rendered.missing, missing, "{source}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_came_from_a_value_is_not_told() {
+        let scope = scope_of(json!({
+            "Attributes": {"who": "Ada Lovelace +15550100", "n": "7", "tier": "gold"}
+        }));
+        for (source, missing) in [
+            ("{{ Attributes[who] }}", "Attributes[...]"),
+            ("{{ Attributes[who].x }}", "Attributes[...]"),
+            ("{{ Attributes | attr(who) }}", "Attributes[...]"),
+            ("{{ __scope[who] }}", "[...]"),
+            (
+                "{{ STEP2-Response.nested[who ~ 'x'].y }}",
+                "STEP2-Response.nested[...]",
+            ),
+            (
+                "{{ STEP2-Response.nested.a-b[n | int] }}",
+                "STEP2-Response.nested.a-b[...]",
+            ),
+            (
+                "{{ STEP2-Response.nested.a-b[1].d }}",
+                "STEP2-Response.nested.a-b.1.d",
+            ),
+            ("{{ Attributes['last name'] }}", "Attributes.last name"),
+            ("{{ Attributes.Account-Type }}", "Attributes.Account-Type"),
+        ] {
+            assert_eq!(render(source, &scope).missing, [missing], "{source}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_without_an_address_is_missing() {
+        let scope = scope_of(json!({
+            "CustomerEndpoint": {"Address": "", "Type": "TELEPHONE_NUMBER"},
+            "Attributes": {"MyEndpoint": "", "Address": ""}
+        }));
+        for (source, expected, missing) in [
+            ("{{ CustomerEndpoint }}", None, vec!["CustomerEndpoint"]),
+            (
+                "{{ CustomerEndpoint.Type }}",
+                None,
+                vec!["CustomerEndpoint"],
+            ),
+            (
+                "Call from {{ CustomerEndpoint | default('an unknown number') }}",
+                Some("Call from an unknown number"),
+                vec![],
+            ),
+            (
+                "{{ 'yes' if CustomerEndpoint else 'no' }}",
+                Some("no"),
+                vec![],
+            ),
+            ("{{ MyEndpoint }}", Some(""), vec![]),
+        ] {
+            let rendered = render(source, &scope);
             assert_eq!(rendered.value, expected.map(Json::from), "{source}");
             assert_eq!(rendered.missing, missing, "{source}");
         }
