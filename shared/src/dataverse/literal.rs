@@ -27,10 +27,31 @@ pub(crate) fn encode_quoted(value: &str) -> String {
     encode(&value.replace('\'', "''"))
 }
 
-/// Whether a property of a body holds the URL of a record.
+/// A value that stands in FetchXML, in an attribute's quotes or between two tags: it is escaped, so
+/// that it ends neither, and then encoded.
+/// <https://learn.microsoft.com/power-apps/developer/data-platform/fetchxml/overview>
+pub(crate) fn encode_xml(value: &str) -> String {
+    let escaped = value
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&apos;");
+    encode(&escaped)
+}
+
+/// Whether a query option holds FetchXML. The case of its letters is of no account.
+pub(crate) fn is_fetch_xml(option: &str) -> bool {
+    option.trim().eq_ignore_ascii_case("fetchXml")
+}
+
+/// The property that says which record an object stands for.
+pub(crate) const RECORD_URL: &str = "@odata.id";
+
+/// Whether a property of a body holds the URL of a record, or a list of them.
 /// <https://learn.microsoft.com/power-apps/developer/data-platform/webapi/associate-disassociate-entities-using-web-api>
 pub(crate) fn is_reference_property(name: &str) -> bool {
-    name.ends_with("@odata.bind")
+    name.ends_with("@odata.bind") || name.ends_with(RECORD_URL)
 }
 
 /// Whether a value is an OData literal that stands without quotes: a GUID, a number, a boolean, a
@@ -45,12 +66,10 @@ pub(crate) fn is_plain_literal(value: &str) -> bool {
             |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
         parts.next().is_some_and(digits) && parts.next().is_none_or(digits)
     };
-    let is_date = value.len() <= 40
-        && value.bytes().all(|byte| {
-            byte.is_ascii_digit() || matches!(byte, b'-' | b':' | b'.' | b'+' | b'T' | b'Z')
-        })
-        && (value.parse::<jiff::civil::Date>().is_ok() && value.len() == 10
-            || value.parse::<jiff::Timestamp>().is_ok());
+    let is_date = value.bytes().all(|byte| {
+        byte.is_ascii_digit() || matches!(byte, b'-' | b':' | b'.' | b'+' | b'T' | b'Z')
+    }) && (value.parse::<jiff::civil::Date>().is_ok() && value.len() == 10
+        || value.parse::<jiff::Timestamp>().is_ok());
     is_guid || is_number || is_date || matches!(value, "true" | "false")
 }
 
@@ -63,8 +82,10 @@ mod tests {
         for good in [
             "5d3f6a1e-9c7b-4e52-8f0a-2b1c4d6e8f90",
             "0",
+            "61",
             "-12.5",
             "true",
+            "false",
             "2026-02-04",
             "2026-02-04T21:14:16Z",
             "2026-02-04T21:14:16.123+01:00",
@@ -80,16 +101,53 @@ mod tests {
             "'a'",
             "1.",
             ".5",
+            "-",
             "--1",
+            "1.a",
+            "a.1",
+            "1.2.3",
             "+15550100",
             "1e5",
             "2026-02-04 21:14",
+            "2026-02-04 21:14:16Z",
+            "2026-02-04T21:14:16",
+            "2026-13-04",
+            "12:34:56.7",
+            "5d3f6a1e-9c7b-4e52-8f0a-2b1c4d6e8f9x",
             "5d3f6a1e9c7b4e528f0a2b1c4d6e8f90",
             "{5d3f6a1e-9c7b-4e52-8f0a-2b1c4d6e8f90}",
             "TRUE",
             "٣",
         ] {
             assert!(!is_plain_literal(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_encoded_by_where_it_stands() {
+        assert_eq!(
+            encode("a-b_c.d~e f/g'h+é"),
+            "a-b_c.d~e%20f%2Fg%27h%2B%C3%A9"
+        );
+        assert_eq!(encode_quoted("o'hara & co"), "o%27%27hara%20%26%20co");
+        assert_eq!(
+            encode_xml("'/><a b=\"c\">&lt;"),
+            encode("&apos;/&gt;&lt;a b=&quot;c&quot;&gt;&amp;lt;")
+        );
+    }
+
+    #[test]
+    fn fetch_xml_and_references_are_known_by_their_names() {
+        for (name, expected) in [("fetchXml", true), ("FETCHXML", true), ("$filter", false)] {
+            assert_eq!(is_fetch_xml(name), expected, "{name}");
+        }
+        for (name, expected) in [
+            ("regardingobjectid_contact@odata.bind", true),
+            ("@odata.id", true),
+            ("@odata.type", false),
+            ("subject", false),
+        ] {
+            assert_eq!(is_reference_property(name), expected, "{name}");
         }
     }
 }

@@ -1,21 +1,27 @@
 //! Addresses: what follows the service's root in a request's URL, rendered so that no attribute
 //! can change what is addressed.
 //!
-//! Owns the encoding rules. In an OData address
+//! Owns which rules hold where in an address. In OData
 //! (<https://docs.oasis-open.org/odata/odata/v4.0/odata-v4.0-part2-url-conventions.html>) a value
 //! inside single quotes has its quotes doubled and is then percent-encoded whole; outside quotes it
-//! must be a plain literal (GUID, number, boolean, date) or it is refused. In a page's address a
-//! value is percent-encoded whole.
+//! must be a plain literal (GUID, number, boolean, date) or it is refused. In FetchXML a value is
+//! escaped for XML and then percent-encoded whole. In a page's address a value is percent-encoded
+//! whole, and a quote is text.
 
 use std::sync::Arc;
 
-use percent_encoding::{AsciiSet, utf8_percent_encode};
+use percent_encoding::{AsciiSet, percent_decode_str, utf8_percent_encode};
 use serde_json::Value as Json;
 
 use super::{JsonSyntaxError, parse_object};
 use crate::{
-    dataverse::literal::{MAX_URL_LENGTH, UNRESERVED, encode, encode_quoted, is_plain_literal},
-    template::{Piece, ResponseUse, Scope, Strictness, Template, TemplateError, Templates},
+    dataverse::literal::{
+        MAX_URL_LENGTH, UNRESERVED, encode, encode_quoted, encode_xml, is_fetch_xml,
+        is_plain_literal,
+    },
+    template::{
+        NameUse, Piece, ResponseUse, Scope, Strictness, Template, TemplateError, Templates,
+    },
 };
 
 /// Which rules a value must obey.
@@ -40,7 +46,16 @@ enum Form {
     /// As it follows the entity set: `(key)`, `?$filter=...`, `(key)?$select=...`.
     Text(Template),
     /// A JSON object: each field a query option.
-    Options(Vec<(String, Template)>),
+    Options(Vec<QueryOption>),
+}
+
+#[derive(Debug, Clone)]
+struct QueryOption {
+    /// The place of the option in the configuration.
+    field: String,
+    name: String,
+    rules: Rules,
+    template: Template,
 }
 
 /// An address that does not compile, or must not be sent.
@@ -67,14 +82,22 @@ pub enum AddressError {
         "{field}: the address is {length} characters long; the service takes 32,768 at the most"
     )]
     TooLong { field: String, length: usize },
+    #[error(
+        "{0}: write `fetchXml` in the JSON form, {{\"fetchXml\": \"<fetch>...</fetch>\"}}; only there are values escaped for XML"
+    )]
+    FetchXmlInText(String),
+    #[error(
+        "{0}: write FetchXML as it is, beginning with `<`; it is percent-encoded when it is sent"
+    )]
+    EncodedFetchXml(String),
 }
 
 impl Address {
     /// Compiles a query string as the configuration gives it.
     ///
     /// # Errors
-    /// [`AddressError`] for a template that does not compile, a JSON object that does not parse or
-    /// a quote that is left open.
+    /// [`AddressError`] for a template that does not compile, a JSON object that does not parse, a
+    /// quote that is left open, or FetchXML where it cannot be escaped.
     pub fn compile(
         field: &str,
         source: &str,
@@ -86,27 +109,16 @@ impl Address {
             Form::Empty
         } else if source.starts_with('{') && !source.starts_with("{{") && !source.starts_with("{%")
         {
-            Form::Options(compile_options(field, source, templates)?)
+            Form::Options(compile_options(field, source, convention, templates)?)
         } else {
-            // Outside expressions every quote is the author's; an odd number leaves one open.
-            let mut literal = String::new();
-            let mut rest = source;
-            while let Some(open) = rest.find("{{").into_iter().chain(rest.find("{%")).min() {
-                literal.push_str(&rest[..open]);
-                let close = if rest[open..].starts_with("{{") {
-                    "}}"
-                } else {
-                    "%}"
-                };
-                rest = rest[open..]
-                    .find(close)
-                    .map_or("", |end| &rest[open + end + 2..]);
+            let template = templates.add(field, source, Strictness::Strict)?;
+            if convention == Convention::OData {
+                if names_fetch_xml(&template.text()) {
+                    return Err(AddressError::FetchXmlInText(field.to_owned()));
+                }
+                check_quotes(field, &template)?;
             }
-            literal.push_str(rest);
-            if literal.matches('\'').count() % 2 == 1 {
-                return Err(AddressError::OpenQuote(field.to_owned()));
-            }
-            Form::Text(templates.add(field, source, Strictness::Strict)?)
+            Form::Text(template)
         };
         Ok(Address {
             field: field.to_owned(),
@@ -122,69 +134,78 @@ impl Address {
 
     /// The steps' responses that the address uses.
     pub fn responses(&self) -> impl Iterator<Item = &ResponseUse> {
-        let templates: Vec<&Template> = match &self.form {
+        self.templates().into_iter().flat_map(Template::responses)
+    }
+
+    /// The names that the address looks up; see [`Template::names`].
+    pub fn names_used(&self, templates: &Templates) -> Vec<NameUse> {
+        let own = self.templates().into_iter();
+        own.flat_map(|template| template.names(templates)).collect()
+    }
+
+    /// The known names that stand as plain words in the address; see [`Template::names_in_text`].
+    pub fn names_in_text(&self, known: &[&str]) -> Vec<NameUse> {
+        let own = self.templates().into_iter();
+        own.flat_map(|template| template.names_in_text(known))
+            .collect()
+    }
+
+    fn templates(&self) -> Vec<&Template> {
+        match &self.form {
             Form::Empty => vec![],
             Form::Text(template) => vec![template],
-            Form::Options(options) => options.iter().map(|(_, template)| template).collect(),
-        };
-        templates.into_iter().flat_map(Template::responses)
+            Form::Options(options) => options.iter().map(|option| &option.template).collect(),
+        }
     }
 
     /// Renders the address: what is to follow `root` (an entity set or a page) in the URL.
     ///
     /// # Errors
-    /// [`AddressError`] when a value is missing, empty or not what may stand there.
+    /// [`AddressError`] when a value is missing, empty or not what may stand there, and when the
+    /// address becomes too long.
     pub fn render(
         &self,
         root: &str,
         templates: &Templates,
         scope: &Arc<Scope>,
     ) -> Result<String, AddressError> {
-        let mut url = Encoder::new(root, &self.field);
+        let mut url = Encoder::new(root);
         match &self.form {
             Form::Empty => {}
             Form::Text(template) => {
                 let pieces = templates.render_pieces(template, scope)?;
                 if !matches!(pieces.first(), Some(Piece::Literal(text)) if text.starts_with(['(', '?', '/']))
                 {
-                    url.literal("?");
+                    url.text.push('?');
                 }
-                url.pieces(&pieces, self.convention)?;
+                let rules = match self.convention {
+                    Convention::OData => Rules::OData,
+                    Convention::Page => Rules::Page,
+                };
+                url.pieces(&self.field, &pieces, rules)?;
             }
             Form::Options(options) => {
-                for (index, (name, template)) in options.iter().enumerate() {
-                    url.literal(if index == 0 { "?" } else { "&" });
+                url.in_option = true;
+                for (index, option) in options.iter().enumerate() {
+                    url.text.push(if index == 0 { '?' } else { '&' });
                     url.text
-                        .push_str(&utf8_percent_encode(name, KEEP_IN_NAME).to_string());
+                        .extend(utf8_percent_encode(&option.name, KEEP_IN_NAME));
                     url.text.push('=');
-                    let convention = match name.starts_with('$') {
-                        true => self.convention,
-                        false => Convention::Page,
-                    };
-                    let pieces = templates.render_pieces(template, scope)?;
-                    url.in_option = true;
-                    url.pieces(&pieces, convention)?;
-                    url.close()?;
-                    url.in_option = false;
+                    let pieces = templates.render_pieces(&option.template, scope)?;
+                    url.pieces(&option.field, &pieces, option.rules)?;
                 }
             }
         }
-        url.close()?;
-        match url.text.len() {
-            length if length > MAX_URL_LENGTH => Err(AddressError::TooLong {
-                field: self.field.clone(),
-                length,
-            }),
-            _ => Ok(url.text),
-        }
+        url.finish(&self.field)
     }
 }
 
 fn compile_options(
     field: &str,
     source: &str,
+    convention: Convention,
     templates: &mut Templates,
-) -> Result<Vec<(String, Template)>, AddressError> {
+) -> Result<Vec<QueryOption>, AddressError> {
     parse_object(field, source)?
         .into_iter()
         .map(|(name, value)| {
@@ -200,11 +221,43 @@ fn compile_options(
                     });
                 }
             };
-            let template =
-                templates.add(&format!("{field}.{name}"), &source, Strictness::Strict)?;
-            Ok((name, template))
+            let field = format!("{field}.{name}");
+            let template = templates.add(&field, &source, Strictness::Strict)?;
+            let rules = match convention {
+                Convention::Page => Rules::Page,
+                Convention::OData if is_fetch_xml(&name) => Rules::FetchXml,
+                Convention::OData => Rules::OData,
+            };
+            match rules {
+                Rules::FetchXml if template.text().trim_start().starts_with('%') => {
+                    return Err(AddressError::EncodedFetchXml(field));
+                }
+                Rules::OData => check_quotes(&field, &template)?,
+                Rules::FetchXml | Rules::Page => {}
+            }
+            Ok(QueryOption {
+                field,
+                name,
+                rules,
+                template,
+            })
         })
         .collect()
+}
+
+/// Outside of expressions every single quote is the author's; an odd number leaves one open.
+pub(super) fn check_quotes(field: &str, template: &Template) -> Result<(), AddressError> {
+    if template.text().matches('\'').count() % 2 == 1 {
+        return Err(AddressError::OpenQuote(field.to_owned()));
+    }
+    Ok(())
+}
+
+/// Whether one of the options of a query string is `fetchXml`.
+fn names_fetch_xml(text: &str) -> bool {
+    text.split(['?', '&'])
+        .filter_map(|option| option.split_once('='))
+        .any(|(name, _)| is_fetch_xml(&percent_decode_str(name).decode_utf8_lossy()))
 }
 
 const KEEP_IN_NAME: &AsciiSet = &UNRESERVED.remove(b'$').remove(b'@');
@@ -224,73 +277,99 @@ const KEEP_IN_LITERAL: &AsciiSet = &UNRESERVED
     .remove(b'?')
     .remove(b'&');
 
+/// How a stretch of an address is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rules {
+    OData,
+    FetchXml,
+    Page,
+}
+
 /// Writes an address piece by piece, knowing whether it is inside single quotes.
-struct Encoder<'a> {
+pub(super) struct Encoder {
     text: String,
-    field: &'a str,
     in_quotes: bool,
-    /// Inside one option of a JSON object, where `&` and `=` are text.
+    /// Inside one option of a JSON object, where `&`, `=` and `?` are text.
     in_option: bool,
 }
 
-impl<'a> Encoder<'a> {
-    fn new(root: &str, field: &'a str) -> Encoder<'a> {
+impl Encoder {
+    pub(super) fn new(root: &str) -> Encoder {
         Encoder {
             text: root.to_owned(),
-            field,
             in_quotes: false,
             in_option: false,
         }
     }
 
-    fn pieces(&mut self, pieces: &[Piece], convention: Convention) -> Result<(), AddressError> {
+    /// Writes the pieces of one template. `field` is named by an error.
+    pub(super) fn pieces(
+        &mut self,
+        field: &str,
+        pieces: &[Piece],
+        rules: Rules,
+    ) -> Result<(), AddressError> {
         for piece in pieces {
-            match (piece, convention) {
-                (Piece::Literal(text), _) => self.literal(text),
-                (Piece::Value(value), Convention::Page) => self.text.push_str(&encode(value)),
-                (Piece::Value(value), Convention::OData) if self.in_quotes => {
-                    self.text.push_str(&encode_quoted(value));
+            let value = match piece {
+                Piece::Value(value) => value,
+                Piece::Literal(text) => {
+                    self.literal(text, rules);
+                    continue;
                 }
-                (Piece::Value(value), Convention::OData) if is_plain_literal(value) => {
-                    self.text.push_str(&encode(value));
-                }
-                _ => return Err(AddressError::NotALiteral(self.field.to_owned())),
-            }
+            };
+            let encoded = match rules {
+                Rules::Page => encode(value),
+                Rules::FetchXml => encode_xml(value),
+                Rules::OData if self.in_quotes => encode_quoted(value),
+                Rules::OData if is_plain_literal(value) => encode(value),
+                Rules::OData => return Err(AddressError::NotALiteral(field.to_owned())),
+            };
+            self.text.push_str(&encoded);
+        }
+        if self.in_quotes {
+            return Err(AddressError::OpenQuote(field.to_owned()));
         }
         Ok(())
     }
 
-    fn literal(&mut self, text: &str) {
-        let bytes = text.as_bytes();
+    fn literal(&mut self, text: &str, rules: Rules) {
         for (at, c) in text.char_indices() {
-            let escaped = c == '%'
-                && bytes
-                    .get(at + 1..at + 3)
-                    .is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit));
-            if c == '\'' {
+            if c == '\'' && rules == Rules::OData {
                 self.in_quotes = !self.in_quotes;
                 self.text.push('\'');
-            } else if escaped {
-                // The author has encoded it.
-                self.text.push('%');
-            } else {
-                let keep = match self.in_quotes || self.in_option && matches!(c, '&' | '=' | '?') {
-                    true => UNRESERVED,
-                    false => KEEP_IN_LITERAL,
-                };
-                let mut buffer = [0; 4];
-                let encoded = utf8_percent_encode(c.encode_utf8(&mut buffer), keep);
-                self.text.extend(encoded);
+                continue;
             }
+            // The author may have encoded it. In XML a percent sign is one: `like '%ad%'`.
+            if is_encoded(&text[at..]) && rules != Rules::FetchXml {
+                self.text.push('%');
+                continue;
+            }
+            let is_text = self.in_quotes
+                || rules == Rules::FetchXml
+                || self.in_option && matches!(c, '&' | '=' | '?');
+            let keep = if is_text { UNRESERVED } else { KEEP_IN_LITERAL };
+            let mut buffer = [0; 4];
+            self.text
+                .extend(utf8_percent_encode(c.encode_utf8(&mut buffer), keep));
         }
     }
 
-    fn close(&self) -> Result<(), AddressError> {
-        match self.in_quotes {
-            true => Err(AddressError::OpenQuote(self.field.to_owned())),
-            false => Ok(()),
+    /// The address, when it is not too long.
+    pub(super) fn finish(self, field: &str) -> Result<String, AddressError> {
+        let length = self.text.len();
+        if length > MAX_URL_LENGTH {
+            return Err(AddressError::TooLong {
+                field: field.to_owned(),
+                length,
+            });
         }
+        Ok(self.text)
     }
+}
+
+/// Whether a text begins with a percent-encoded byte.
+fn is_encoded(text: &str) -> bool {
+    matches!(text.as_bytes(), [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
 }
 
 #[cfg(test)]
@@ -300,9 +379,11 @@ mod tests {
     use serde_json::json;
 
     fn scope_with(attributes: Json) -> Arc<Scope> {
-        let mut scope = Scope::of_contact(
-            json!({"CustomerEndpoint": {"Address": "+15550100"}, "Attributes": attributes}),
-        );
+        let mut scope = Scope::of_contact(json!({
+            "CustomerEndpoint": {"Address": "+15550100"},
+            "SystemEndpoint": {"Address": ""},
+            "Attributes": attributes,
+        }));
         scope.set("appid", "a0000000-0000-0000-0000-000000000001");
         scope.set_response(
             2,
@@ -378,6 +459,208 @@ mod tests {
     }
 
     #[test]
+    fn a_query_string_without_its_mark_gets_one() {
+        for (source, expected) in [
+            ("$top=1", "phonecalls?$top=1"),
+            ("?$top=1", "phonecalls?$top=1"),
+            ("(1)", "phonecalls(1)"),
+            ("/$count", "phonecalls/$count"),
+            ("{{n}}", "phonecalls?7"),
+        ] {
+            let url = render(source, Convention::OData, json!({"n": "7"}));
+            assert_eq!(url.as_deref(), Ok(expected), "{source}");
+        }
+    }
+
+    #[test]
+    fn what_the_author_encoded_stays_and_any_other_percent_sign_is_encoded() {
+        for (written, expected) in [
+            ("a%27b%2fc%2F", "a%27b%2fc%2F"),
+            ("%", "%25"),
+            ("%2", "%252"),
+            ("%2g", "%252g"),
+            ("%g2", "%25g2"),
+            ("100%", "100%25"),
+        ] {
+            for source in [format!("?q={written}"), format!("?q='{written}'")] {
+                let url = render(&source, Convention::OData, json!({})).unwrap();
+                assert_eq!(url.replace('\'', ""), format!("phonecalls?q={expected}"));
+            }
+        }
+    }
+
+    #[test]
+    fn what_structures_an_address_is_text_in_quotes_and_in_an_option() {
+        let signs = "/(),$@:;*!?&=";
+        let encoded = "%2F%28%29%2C%24%40%3A%3B%2A%21%3F%26%3D";
+        for (source, expected) in [
+            (format!("?q={signs}"), format!("?q={signs}")),
+            (format!("?q='{signs}'"), format!("?q='{encoded}'")),
+            (
+                format!("{{\"q\": \"{signs}\"}}"),
+                "?q=/(),$@:;*!%3F%26%3D".into(),
+            ),
+        ] {
+            let url = render(&source, Convention::OData, json!({}));
+            assert_eq!(url, Ok(format!("phonecalls{expected}")), "{source}");
+        }
+    }
+
+    #[test]
+    fn every_option_of_the_json_form_obeys_odata() {
+        let render = |source, value: &str| render(source, Convention::OData, json!({"v": value}));
+        assert_eq!(
+            render(
+                r#"{"$filter": "lastname eq @p", "@p": "'{{ v }}'"}"#,
+                "o'hara' or true or '"
+            )
+            .unwrap(),
+            "phonecalls?$filter=lastname%20eq%20@p&@p='o%27%27hara%27%27%20or%20true%20or%20%27%27'"
+        );
+        for source in [
+            r#"{"$filter": "a eq @p", "@p": "{{ v }}"}"#,
+            r#"{"savedQuery": "{{ v }}"}"#,
+        ] {
+            let error = render(source, "1 or true").unwrap_err();
+            assert!(
+                error.contains("a value outside single quotes is no GUID"),
+                "{source}: {error}"
+            );
+            assert!(render(source, "5").unwrap().ends_with("=5"), "{source}");
+        }
+    }
+
+    #[test]
+    fn a_value_in_fetch_xml_never_adds_a_condition() {
+        let source = r#"{"fetchXml": "<fetch><entity name='contact'><filter><condition attribute=\"telephone1\" operator='like' value='%ad%{{ v }}'/><value>{{ v | e }}</value></filter></entity></fetch>", "$top": 1}"#;
+        let attack = "x'/>\"&<condition attribute='statecode' operator='ge' value='0";
+        let url = render(source, Convention::OData, json!({"v": attack})).unwrap();
+        let (xml, rest) = url
+            .strip_prefix("phonecalls?fetchXml=")
+            .unwrap()
+            .split_once('&')
+            .unwrap();
+        assert_eq!(rest, "$top=1");
+        let escaped = "x&apos;/&gt;&quot;&amp;&lt;condition attribute=&apos;statecode&apos; operator=&apos;ge&apos; value=&apos;0";
+        assert_eq!(
+            percent_decode_str(xml).decode_utf8().unwrap(),
+            format!(
+                "<fetch><entity name='contact'><filter><condition attribute=\"telephone1\" operator='like' value='%ad%{escaped}'/><value>{escaped}</value></filter></entity></fetch>"
+            )
+        );
+        assert!(
+            xml.bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte))
+        );
+    }
+
+    #[test]
+    fn fetch_xml_is_taken_only_where_its_values_can_be_escaped() {
+        let compile = |source, convention| {
+            Address::compile("f", source, convention, &mut Templates::default()).map(|_| ())
+        };
+        for source in [
+            "fetchXml=<fetch/>",
+            "?fetchXml=<fetch/>",
+            "?$top=1&FetchXML = {{ v }}",
+            "?fetch%58ml=<a b='",
+        ] {
+            let refused = Err(AddressError::FetchXmlInText("f".into()));
+            assert_eq!(compile(source, Convention::OData), refused, "{source}");
+        }
+        for source in ["?$filter=subject eq 'fetchXml'", "?$select=fetchXml&$top=1"] {
+            assert_eq!(compile(source, Convention::OData), Ok(()), "{source}");
+        }
+        assert_eq!(compile("?fetchXml={{ v }}", Convention::Page), Ok(()));
+        assert_eq!(
+            compile(r#"{"fetchxml": "%3Cfetch%3E"}"#, Convention::OData),
+            Err(AddressError::EncodedFetchXml("f.fetchxml".into()))
+        );
+        assert_eq!(
+            AddressError::FetchXmlInText("f".into()).to_string(),
+            r#"f: write `fetchXml` in the JSON form, {"fetchXml": "<fetch>...</fetch>"}; only there are values escaped for XML"#
+        );
+        assert_eq!(
+            AddressError::EncodedFetchXml("f".into()).to_string(),
+            "f: write FetchXML as it is, beginning with `<`; it is percent-encoded when it is sent"
+        );
+    }
+
+    #[test]
+    fn a_quote_in_a_pages_address_is_text() {
+        for source in ["?title=it's {{ v }}", r#"{"title": "it's {{ v }}"}"#] {
+            assert_eq!(
+                render(source, Convention::Page, json!({"v": "o'hara & co"})).unwrap(),
+                "phonecalls?title=it%27s%20o%27hara%20%26%20co",
+                "{source}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_quote_that_only_a_contact_leaves_open_is_refused() {
+        for source in [
+            "?$filter=a eq 'x{% if v %}'{% endif %}",
+            r#"{"$filter": "a eq 'x{% if v %}'{% endif %}"}"#,
+        ] {
+            assert_eq!(
+                render(source, Convention::OData, json!({"v": "1"})).unwrap(),
+                "phonecalls?$filter=a%20eq%20'x'"
+            );
+            let error = render(source, Convention::OData, json!({})).unwrap_err();
+            assert!(
+                error.ends_with(": a single quote is opened and never closed"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_address_may_be_as_long_as_the_service_takes_and_no_longer() {
+        let length = 32_768 - "phonecalls?q=".len();
+        let render = |length: usize| {
+            render(
+                &format!("?q={}", "a".repeat(length)),
+                Convention::OData,
+                json!({}),
+            )
+        };
+        assert_eq!(render(length).unwrap().len(), 32_768);
+        assert_eq!(
+            render(length + 1).unwrap_err(),
+            "contact-end queryString: the address is 32769 characters long; the service takes 32,768 at the most"
+        );
+    }
+
+    #[test]
+    fn an_address_tells_what_it_uses() {
+        let mut templates = Templates::default();
+        let mut compile = |source: &str| {
+            let field = format!("f{}", source.len());
+            Address::compile(&field, source, Convention::OData, &mut templates).unwrap()
+        };
+        let none = compile(" ");
+        let text = compile("?$filter=Channel eq '{{ Channel }}' and id eq {{ STEP2-Response.id }}");
+        let options = compile(r#"{"$top": 1, "$filter": "Channel eq '{{ Queue.Name }}'"}"#);
+        assert!(none.is_empty() && !text.is_empty() && !options.is_empty());
+        let responses: Vec<_> = text.responses().map(|used| used.step).collect();
+        assert_eq!(responses, [2]);
+        let show = |uses: Vec<NameUse>| -> Vec<String> {
+            uses.into_iter()
+                .map(|used| format!("{} {}:{}", used.name, used.line, used.column))
+                .collect()
+        };
+        assert_eq!(
+            show(text.names_used(&templates)),
+            ["Channel 1:25", "STEP2-Response.id 1:50"]
+        );
+        assert_eq!(show(options.names_used(&templates)), ["Queue.Name 1:16"]);
+        assert_eq!(show(text.names_in_text(&["Channel"])), ["Channel 1:10"]);
+        assert_eq!(show(options.names_in_text(&["Channel"])), ["Channel 1:1"]);
+        assert!(none.names_used(&templates).is_empty());
+    }
+
+    #[test]
     fn a_missing_or_empty_value_is_an_error_that_names_it() {
         for (source, expected) in [
             (
@@ -392,9 +675,18 @@ mod tests {
             ("({{ Nothing | upper }})", "the contact has no Nothing"),
             ("(STEP2-Response.empty)", "a value is empty"),
             ("(name='{{ Nothing }}')", "the contact has no Nothing"),
+            (
+                "(name='{{ SystemEndpoint }}')",
+                "the contact has no SystemEndpoint",
+            ),
+            (
+                "(name='{{ Attributes[who] }}')",
+                "the contact has no Attributes[...],",
+            ),
             ("({{ STEP2-Response }})", "a whole object"),
         ] {
-            let error = render(source, Convention::OData, json!({})).unwrap_err();
+            let attributes = json!({"who": "Ada Lovelace"});
+            let error = render(source, Convention::OData, attributes).unwrap_err();
             assert!(
                 error.starts_with("contact-end queryString, line 1") && error.contains(expected),
                 "{source}: {error}"
@@ -406,9 +698,17 @@ mod tests {
     fn mistakes_are_found_when_the_address_is_compiled() {
         for (source, expected) in [
             ("(name='x)", "a single quote is opened and never closed"),
+            (
+                "{\"$filter\": \"name eq '{{ v }}\"}",
+                "contact-end queryString.$filter: a single quote is opened and never closed",
+            ),
             ("{\"a\": }", "line 1, column 7"),
             ("{\"a\": []}", "option `a` must be a string, not an array"),
             ("({{ Channel )", "contact-end queryString, line 1"),
+            (
+                "(name='x{# ' #})",
+                "a single quote is opened and never closed",
+            ),
             (
                 "({% autoescape false %}{{x}}{% endautoescape %})",
                 "`autoescape` has no place",

@@ -8,15 +8,19 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
-use super::{Address, AddressError, Convention, JsonSyntaxError};
+use super::{AddressError, JsonSyntaxError, reference::Reference};
 use crate::{
-    dataverse::literal::is_reference_property,
-    template::{ResponseUse, Scope, Strictness, Template, TemplateError, Templates},
+    dataverse::literal::{RECORD_URL, is_reference_property},
+    template::{
+        NameUse, ResponseUse, Scope, Strictness, Template, TemplateError, Templates,
+        names_in_constant,
+    },
 };
 
 /// A compiled body.
 #[derive(Debug, Clone)]
 pub struct Body {
+    field: String,
     fields: Vec<(String, Node)>,
 }
 
@@ -24,8 +28,8 @@ pub struct Body {
 enum Node {
     Constant(Json),
     Template(Template),
-    /// The value of an `...@odata.bind`: an address of a record, as strict as any address.
-    Bind(Address),
+    /// What stands under `...@odata.bind` or `@odata.id`: as strict as any address.
+    Reference(Reference),
     Object(Vec<(String, Node)>),
     Array(Vec<Node>),
 }
@@ -75,7 +79,10 @@ impl Body {
         let mut errors = Vec::new();
         let fields = compile_fields(field, fields, templates, &mut errors);
         match errors.is_empty() {
-            true => Ok(Body { fields }),
+            true => Ok(Body {
+                field: field.to_owned(),
+                fields,
+            }),
             false => Err(errors),
         }
     }
@@ -87,11 +94,41 @@ impl Body {
 
     /// The steps' responses that the body uses.
     pub fn responses(&self) -> Vec<&ResponseUse> {
-        let mut uses = Vec::new();
-        self.fields
-            .iter()
-            .for_each(|(_, node)| node.responses(&mut uses));
-        uses
+        let templates = self.templates().into_iter();
+        templates.flat_map(Template::responses).collect()
+    }
+
+    /// The names that the body looks up; see [`Template::names`].
+    pub fn names_used(&self, templates: &Templates) -> Vec<NameUse> {
+        let own = self.templates().into_iter();
+        own.flat_map(|template| template.names(templates)).collect()
+    }
+
+    /// The known names that stand as plain words in the body's values; see
+    /// [`Template::names_in_text`].
+    pub fn names_in_text(&self, known: &[&str]) -> Vec<NameUse> {
+        let mut found = Vec::new();
+        for (name, node) in &self.fields {
+            node.visit(
+                &format!("{}.{name}", self.field),
+                &mut |field, node| match (node, node.template()) {
+                    (_, Some(template)) => found.extend(template.names_in_text(known)),
+                    (Node::Constant(Json::String(text)), None) => {
+                        found.extend(names_in_constant(field, text, known));
+                    }
+                    _ => {}
+                },
+            );
+        }
+        found
+    }
+
+    fn templates(&self) -> Vec<&Template> {
+        let mut templates = Vec::new();
+        for (name, node) in &self.fields {
+            node.visit(name, &mut |_, node| templates.extend(node.template()));
+        }
+        templates
     }
 
     /// Fills the body in. What the contact lacks is left out and told of; so is a field whose
@@ -118,47 +155,47 @@ fn compile_fields(
             });
         }
         let path = format!("{path}.{name}");
-        let node = match value {
-            Json::String(source) if is_reference_property(name) && is_template(source) => {
-                Address::compile(&path, source, Convention::OData, templates)
-                    .map(Node::Bind)
-                    .map_err(BodyError::from)
-            }
-            value => compile_node(&path, value, templates, errors),
-        };
-        match node {
-            Ok(node) => nodes.push((name.clone(), node)),
-            Err(error) => errors.push(error),
-        }
+        let node = compile_node(&path, value, is_reference_property(name), templates, errors);
+        nodes.extend(node.map(|node| (name.clone(), node)));
     }
     nodes
 }
 
+/// Compiles a value, or notes its errors. `is_reference` is for what stands under the name of a
+/// reference, in lists too.
 fn compile_node(
     path: &str,
     value: &Json,
+    is_reference: bool,
     templates: &mut Templates,
     errors: &mut Vec<BodyError>,
-) -> Result<Node, BodyError> {
-    Ok(match value {
-        Json::String(source) if is_template(source) => {
-            Node::Template(templates.add(path, source, Strictness::Lenient)?)
+) -> Option<Node> {
+    let node = match value {
+        Json::String(source) if is_template(source) && is_reference => {
+            Reference::compile(path, source, templates)
+                .map(Node::Reference)
+                .map_err(BodyError::from)
         }
-        Json::Object(fields) => Node::Object(compile_fields(path, fields, templates, errors)),
-        Json::Array(values) => {
-            let mut nodes = Vec::with_capacity(values.len());
-            for (index, value) in values.iter().enumerate() {
-                nodes.push(compile_node(
-                    &format!("{path}[{index}]"),
-                    value,
-                    templates,
-                    errors,
-                )?);
-            }
-            Node::Array(nodes)
-        }
-        constant => Node::Constant(constant.clone()),
-    })
+        Json::String(source) if is_template(source) => templates
+            .add(path, source, Strictness::Lenient)
+            .map(Node::Template)
+            .map_err(BodyError::from),
+        Json::Object(fields) => Ok(Node::Object(compile_fields(
+            path, fields, templates, errors,
+        ))),
+        Json::Array(values) => Ok(Node::Array(
+            values
+                .iter()
+                .enumerate()
+                .filter_map(|(index, value)| {
+                    let path = format!("{path}[{index}]");
+                    compile_node(&path, value, is_reference, templates, errors)
+                })
+                .collect(),
+        )),
+        constant => Ok(Node::Constant(constant.clone())),
+    };
+    node.map_err(|error| errors.push(error)).ok()
 }
 
 /// Whether a string may hold a template; plain text is kept as it is.
@@ -169,13 +206,30 @@ fn is_template(source: &str) -> bool {
 }
 
 impl Node {
-    fn responses<'a>(&'a self, uses: &mut Vec<&'a ResponseUse>) {
+    /// The template, of a node that is one.
+    fn template(&self) -> Option<&Template> {
         match self {
-            Node::Constant(_) => {}
-            Node::Template(template) => uses.extend(template.responses()),
-            Node::Bind(address) => uses.extend(address.responses()),
-            Node::Object(fields) => fields.iter().for_each(|(_, node)| node.responses(uses)),
-            Node::Array(nodes) => nodes.iter().for_each(|node| node.responses(uses)),
+            Node::Template(template) => Some(template),
+            Node::Reference(reference) => Some(reference.template()),
+            Node::Constant(_) | Node::Object(_) | Node::Array(_) => None,
+        }
+    }
+
+    /// Shows `see` this node and each one in it, with its path.
+    fn visit<'a>(&'a self, path: &str, see: &mut impl FnMut(&str, &'a Node)) {
+        see(path, self);
+        match self {
+            Node::Constant(_) | Node::Template(_) | Node::Reference(_) => {}
+            Node::Object(fields) => {
+                for (name, node) in fields {
+                    node.visit(&format!("{path}.{name}"), see);
+                }
+            }
+            Node::Array(nodes) => {
+                for (index, node) in nodes.iter().enumerate() {
+                    node.visit(&format!("{path}[{index}]"), see);
+                }
+            }
         }
     }
 }
@@ -230,8 +284,8 @@ fn render_node(
                 None
             }
         },
-        Node::Bind(address) => match address.render("", templates, scope) {
-            Ok(address) => Some(address.into()),
+        Node::Reference(reference) => match reference.render(templates, scope) {
+            Ok(url) => Some(url.into()),
             Err(AddressError::Template(error)) => {
                 gap(error.message);
                 None
@@ -241,7 +295,12 @@ fn render_node(
                 None
             }
         },
-        Node::Object(fields) => Some(render_fields(fields, path, templates, scope, gaps).into()),
+        Node::Object(fields) => {
+            let json = render_fields(fields, path, templates, scope, gaps);
+            let named = fields.iter().any(|(name, _)| name == RECORD_URL);
+            // Without its reference the object would be a new record instead of one that exists.
+            (!named || json.contains_key(RECORD_URL)).then(|| json.into())
+        }
         Node::Array(nodes) => Some(
             nodes
                 .iter()
@@ -272,7 +331,10 @@ mod tests {
 
     #[test]
     fn every_wrong_template_of_a_body_is_told_with_its_path() {
-        let fields = json!({"a": "{{", "b": [{"c": "{{ x | nope }}"}], "{{d}}": 1});
+        let fields = json!({
+            "a": "{{", "b": [{"c": "{{ x | nope }}"}, "{{ e", "fine"], "{{d}}": 1, "{%f%}": 1,
+            "g@odata.bind": ["contacts('{{ x }})"]
+        });
         let errors = Body::compile(
             "contact-start body",
             fields.as_object().unwrap(),
@@ -284,7 +346,10 @@ mod tests {
         for expected in [
             "contact-start body.a, line 1",
             "contact-start body.b[0].c, line 1, column 8",
+            "contact-start body.b[1], line 1",
             "the field name `{{d}}` holds a template",
+            "the field name `{%f%}` holds a template",
+            "contact-start body.g@odata.bind[0]: a single quote is opened",
         ] {
             assert!(text.contains(expected), "{text}");
         }
@@ -331,6 +396,126 @@ mod tests {
         assert_eq!(
             rendered.json["b@odata.bind"],
             "/contacts(emailaddress1='o%27%27hara%40example.com')"
+        );
+    }
+
+    #[test]
+    fn a_reference_is_strict_wherever_it_stands() {
+        let id = "5d3f6a1e-9c7b-4e52-8f0a-2b1c4d6e8f90";
+        let body = r#"{
+            "plain@odata.bind": "contacts({{ c }})",
+            "list@odata.bind": ["/contacts({{ c }})", ["contacts(emailaddress1='{{ m }}')"], "/contacts({{ bad }})", "/contacts(1)"],
+            "children": [{"@odata.id": "/contacts({{ c }})"}, {"@odata.id": "/contacts({{ bad }})", "x": 1}],
+            "one": {"@odata.id": "/contacts({{ bad }})"},
+            "other": {"a@odata.bind": "/contacts({{ bad }})", "x": 1},
+            "constant": {"@odata.id": "/contacts(1)"},
+            "@odata.id": "/contacts({{ bad }})"
+        }"#;
+        let rendered = render(
+            body,
+            json!({"c": id, "m": "a',lastname='b", "bad": "1)/x(2"}),
+        );
+        assert_eq!(
+            Json::from(rendered.json),
+            json!({
+                "plain@odata.bind": format!("contacts({id})"),
+                "list@odata.bind": [
+                    format!("/contacts({id})"),
+                    ["contacts(emailaddress1='a%27%27%2Clastname%3D%27%27b')"],
+                    "/contacts(1)"
+                ],
+                "children": [{"@odata.id": format!("/contacts({id})")}],
+                "other": {"x": 1},
+                "constant": {"@odata.id": "/contacts(1)"}
+            })
+        );
+        let fields: Vec<&str> = rendered.gaps.iter().map(|gap| gap.field.as_str()).collect();
+        assert_eq!(
+            fields,
+            [
+                "list@odata.bind[2]",
+                "children[1].@odata.id",
+                "one.@odata.id",
+                "other.a@odata.bind",
+                "@odata.id"
+            ]
+        );
+        for gap in rendered.gaps {
+            assert!(
+                gap.reason.contains("a value outside single quotes") && !gap.reason.contains("x(2"),
+                "{}",
+                gap.reason
+            );
+        }
+    }
+
+    #[test]
+    fn a_gap_is_told_with_the_names_that_are_missing() {
+        let rendered = render(
+            r#"{"a": "{{ Nothing }}", "b": "{{ bad | int }}", "c@odata.bind": "/contacts({{ Nothing }})"}"#,
+            json!({"bad": "x"}),
+        );
+        let reasons: Vec<&str> = rendered
+            .gaps
+            .iter()
+            .map(|gap| gap.reason.as_str())
+            .collect();
+        assert_eq!(
+            reasons,
+            [
+                "the contact has no Nothing",
+                "the value is not a whole number",
+                "the contact has no Nothing, and an address cannot do without"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_body_tells_what_it_uses() {
+        let fields = json!({
+            "subject": "Call between Username and {{ Queue.Name }}",
+            "plain": "Call from CustomerEndpoint",
+            "bare": "objectUrl",
+            "comment": "a{# Username #}b",
+            "tag": "{% if tier %}x{% endif %}",
+            "list": [1, {"x": "Username", "y@odata.bind": "/contacts({{ STEP3-Response.id }})"}],
+            "n": 1
+        });
+        let mut templates = Templates::default();
+        let body = Body::compile("body", fields.as_object().unwrap(), &mut templates).unwrap();
+        assert!(body.names("subject") && !body.names("x"));
+        let show = |uses: Vec<NameUse>| -> Vec<String> {
+            uses.into_iter()
+                .map(|used| {
+                    format!(
+                        "{}: {} {}:{}",
+                        used.field, used.name, used.line, used.column
+                    )
+                })
+                .collect()
+        };
+        assert_eq!(
+            show(body.names_used(&templates)),
+            [
+                "body.subject: Queue.Name 1:30",
+                "body.bare: objectUrl 1:1",
+                "body.tag: tier 1:7",
+                "body.list[1].y@odata.bind: STEP3-Response.id 1:14"
+            ]
+        );
+        assert_eq!(
+            show(body.names_in_text(&["Username", "CustomerEndpoint", "objectUrl"])),
+            [
+                "body.subject: Username 1:14",
+                "body.plain: CustomerEndpoint 1:11",
+                "body.list[1].x: Username 1:1"
+            ]
+        );
+        let responses = body.responses();
+        assert_eq!(responses.len(), 1);
+        assert_eq!(
+            (responses[0].step, responses[0].field.as_deref()),
+            (3, Some("id"))
         );
     }
 

@@ -6,6 +6,7 @@
 mod address;
 mod body;
 mod pasted;
+mod reference;
 
 use std::sync::Arc;
 
