@@ -568,7 +568,7 @@ async fn contacts_of_a_broken_configuration_are_kept_until_it_is_mended() {
             .contains("missing field `connection`"),
         "{ended:?}"
     );
-    let mut document = serde_json::to_value(&system.integration.configuration).unwrap();
+    let mut document = serde_json::to_value(system.integration.configuration()).unwrap();
     document["name"] = "second".into();
     system
         .store
@@ -588,7 +588,7 @@ async fn contacts_of_a_broken_configuration_are_kept_until_it_is_mended() {
 #[tokio::test]
 async fn a_contact_whose_end_came_first_still_goes_to_the_integration_its_flow_names() {
     let system = reference_system().await;
-    let mut document = serde_json::to_value(&system.integration.configuration).unwrap();
+    let mut document = serde_json::to_value(system.integration.configuration()).unwrap();
     document["name"] = "second".into();
     document["steps"]["contact-end"]["request"]["body"] = json!({"subcategory": "second"});
     system

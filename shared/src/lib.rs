@@ -8,19 +8,18 @@
 //! | contact | [`contact`], [`recording`] |
 //! | step | [`step`], and what the [`configuration`] says of it |
 //! | what is remembered | [`history`], the state machine |
-//! | rendered request | [`integration`], the configuration compiled: [`template`]s that see a [`scope`], [`address`]es and [`body`]s make a [`request`] |
+//! | rendered request | [`integration`], the configuration compiled: [`template`]s make a [`request`] |
 //! | Dynamics and its response | [`dynamics`], with the client secret from [`secret`] |
 //! | stored | [`store`], the table |
 //! | reply | [`reply`] |
 //!
 //! [`delivery`] takes an event along that way; [`function`] is what the Lambda functions' `main` calls.
 
-pub mod address;
-pub mod body;
 pub mod cause;
 pub mod configuration;
 pub mod contact;
 mod crash;
+mod dataverse;
 pub mod delivery;
 pub mod dynamics;
 pub mod event;
@@ -29,11 +28,9 @@ pub mod history;
 pub mod integration;
 pub mod integrations;
 mod metrics;
-pub mod pasted;
 pub mod recording;
 pub mod reply;
 pub mod request;
-pub mod scope;
 pub mod secret;
 pub mod step;
 pub mod store;

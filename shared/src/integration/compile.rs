@@ -7,15 +7,12 @@ use std::collections::BTreeMap;
 
 use super::{CompiledStep, Integration};
 use crate::{
-    address::{Address, Convention},
-    body::Body,
     configuration::{
         self, Configuration, ConfigurationError, Method, PastedObject, ReplyKey,
         RequestConfiguration, ScreenPopConfiguration, ScreenPopTarget, StepView, is_identifier,
         is_name,
     },
-    pasted::parse_object,
-    request::{RequestTemplate, Table},
+    request::{Address, Body, Convention, RequestTemplate, Table, parse_object},
     step::Step,
     template::Templates,
 };

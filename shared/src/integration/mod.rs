@@ -15,15 +15,12 @@ use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
 use crate::{
-    address::{Address, AddressError},
-    body::Gap,
     configuration::{Configuration, Connection, ScreenPopTarget, WithoutStart},
     history::{History, Rules, State, StepKey},
     recording::RecordedObject,
-    request::{Request, RequestTemplate, record_id},
-    scope::{Scope, Sight},
+    request::{Address, AddressError, Gap, Request, RequestTemplate, record_id},
     step::Step,
-    template::{ResponseUse, Templates},
+    template::{ResponseUse, Scope, Sight, Templates},
 };
 
 /// An integration, compiled.

@@ -135,14 +135,19 @@ impl Scope {
         self.product.insert(step.response_name(), response.into());
     }
 
-    /// What a name means, or none when nothing bears it. Null is as good as nothing.
+    /// What a name means, or none when nothing bears it. Null is as good as nothing, and so is an
+    /// endpoint whose address is empty: there is nobody at it.
     pub fn get(&self, name: &str) -> Option<&Value> {
         let value = match self.product.get(name) {
             Some(value) => Some(value),
             None if is_product_name(name) => None,
             None => self.attributes.get(name),
         };
-        value.filter(|value| !value.is_null())
+        value.filter(|value| {
+            let is_nobody = name.ends_with("Endpoint")
+                && value.get("Address").and_then(Value::as_str) == Some("");
+            !value.is_null() && !is_nobody
+        })
     }
 
     /// The user-defined attributes: the map that `Attributes` names.
@@ -154,6 +159,17 @@ impl Scope {
 /// A scope made by hand, for the tests of what sees one.
 #[cfg(test)]
 impl Scope {
+    /// The scope of a flow's event with this `ContactData`, which needs no contact id.
+    pub(crate) fn of_contact(mut contact_data: Value) -> Scope {
+        use crate::{contact::Contact, event::Event};
+        contact_data["ContactId"] = "5d3f6a1e-9c7b-4e52-8f0a-2b1c4d6e8f90".into();
+        let event = serde_json::json!({"Details": {"ContactData": contact_data}});
+        let Ok(Event::Flow(event)) = Event::parse(event) else {
+            panic!("no flow event")
+        };
+        Scope::new(Contact::try_from(event).unwrap().attributes)
+    }
+
     pub(crate) fn new(attributes: Attributes) -> Scope {
         Scope {
             attributes,
@@ -182,7 +198,7 @@ mod tests {
     const ID: Uuid = Uuid::from_u128(0x5d3f6a1e_9c7b_4e52_8f0a_2b1c4d6e8f90);
 
     fn integration() -> Integration {
-        Integration::load(include_str!("../../local/reference-integration.json")).unwrap()
+        Integration::load(include_str!("../../../local/reference-integration.json")).unwrap()
     }
 
     fn history() -> History {

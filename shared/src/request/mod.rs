@@ -3,19 +3,26 @@
 //! Owns what kind of request it is and, for a create, the record id that we choose: so a create
 //! that is repeated meets the record it made itself, and nothing is doubled.
 
+mod address;
+mod body;
+mod pasted;
+mod reference;
+
 use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
+pub use self::{
+    address::{Address, AddressError, Convention},
+    body::{Body, BodyError, Gap, RenderedBody},
+    pasted::{JsonSyntaxError, parse_object},
+};
 use crate::{
-    address::{Address, AddressError},
-    body::{Body, Gap},
     configuration::Method,
     history::StepKey,
-    scope::Scope,
     step::Step,
-    template::{ResponseUse, Templates},
+    template::{ResponseUse, Scope, Templates},
 };
 
 /// A request to the Web API.

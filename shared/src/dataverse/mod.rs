@@ -1,0 +1,3 @@
+//! What is Dataverse's own.
+
+pub(crate) mod literal;
