@@ -9,33 +9,33 @@ use serde_json::Value as Json;
 use uuid::Uuid;
 
 /// A table.
-pub struct Table {
-    pub logical_name: &'static str,
-    pub entity_set: &'static str,
-    pub primary_key: &'static str,
-    pub columns: &'static [Column],
-    pub lookups: &'static [Lookup],
-    pub alternate_keys: &'static [&'static str],
+pub(super) struct Table {
+    pub(super) logical_name: &'static str,
+    pub(super) entity_set: &'static str,
+    pub(super) primary_key: &'static str,
+    pub(super) columns: &'static [Column],
+    pub(super) lookups: &'static [Lookup],
+    pub(super) alternate_keys: &'static [&'static str],
     /// Activities share one key space.
-    pub is_activity: bool,
+    pub(super) is_activity: bool,
 }
 
-pub struct Column {
-    pub name: &'static str,
-    pub kind: Kind,
-    pub is_read_only: bool,
+pub(super) struct Column {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) is_read_only: bool,
 }
 
 /// A single-valued navigation property, set by `<name>@odata.bind`.
-pub struct Lookup {
-    pub name: &'static str,
-    pub target: &'static str,
+pub(super) struct Lookup {
+    pub(super) name: &'static str,
+    pub(super) target: &'static str,
     /// The column that reads it: `_regardingobjectid_value`.
-    pub column: &'static str,
+    pub(super) column: &'static str,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
+pub(super) enum Kind {
     Text(usize),
     Integer,
     Boolean,
@@ -70,14 +70,14 @@ const fn lookup(name: &'static str, target: &'static str, column: &'static str) 
 }
 
 /// Columns that every table has.
-pub const COMMON: &[Column] = &[
+pub(super) const COMMON: &[Column] = &[
     read_only("createdon", Kind::DateTime),
     read_only("modifiedon", Kind::DateTime),
     column("overriddencreatedon", Kind::DateTime),
     read_only("versionnumber", Kind::Integer),
 ];
 
-pub const TABLES: &[Table] = &[
+pub(super) const TABLES: &[Table] = &[
     Table {
         logical_name: "phonecall",
         entity_set: "phonecalls",
@@ -243,19 +243,19 @@ pub const TABLES: &[Table] = &[
 ];
 
 impl Table {
-    pub fn by_entity_set(name: &str) -> Option<&'static Table> {
+    pub(super) fn by_entity_set(name: &str) -> Option<&'static Table> {
         TABLES.iter().find(|table| table.entity_set == name)
     }
 
     /// A column's kind by its name, lookup columns and the primary key included.
-    pub fn kind(&self, name: &str) -> Option<Kind> {
+    pub(super) fn kind(&self, name: &str) -> Option<Kind> {
         if name == self.primary_key || self.lookups.iter().any(|lookup| lookup.column == name) {
             return Some(Kind::Guid);
         }
         self.column(name).map(|column| column.kind)
     }
 
-    pub fn column(&self, name: &str) -> Option<&'static Column> {
+    pub(super) fn column(&self, name: &str) -> Option<&'static Column> {
         self.columns
             .iter()
             .chain(COMMON)
@@ -265,7 +265,7 @@ impl Table {
 
 impl Kind {
     /// OData's name for the type.
-    pub fn edm(self) -> &'static str {
+    pub(super) fn edm(self) -> &'static str {
         match self {
             Kind::Text(_) => "Edm.String",
             Kind::Integer | Kind::Choice(_) => "Edm.Int32",
@@ -276,7 +276,7 @@ impl Kind {
     }
 
     /// Whether a JSON value has this type. Null fits every column.
-    pub fn accepts(self, value: &Json) -> bool {
+    pub(super) fn accepts(self, value: &Json) -> bool {
         match (self, value) {
             (_, Json::Null) => true,
             (Kind::Text(_), Json::String(_)) => true,
@@ -292,7 +292,7 @@ impl Kind {
 }
 
 /// A date, or a date with time and offset.
-pub fn is_date_time(text: &str) -> bool {
+pub(super) fn is_date_time(text: &str) -> bool {
     text.parse::<jiff::Timestamp>().is_ok()
         || text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok()
 }

@@ -8,7 +8,10 @@ use std::cmp::Ordering;
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
-use super::schema::{Kind, Table, is_date_time};
+use super::super::{
+    error::no_property,
+    schema::{Kind, Table, is_date_time},
+};
 
 /// A parsed filter.
 #[derive(Debug, PartialEq)]
@@ -312,7 +315,7 @@ impl Parser<'_> {
     fn kind(&self, column: &str) -> Result<Kind, String> {
         self.table
             .kind(column)
-            .ok_or_else(|| super::no_property(self.table, column))
+            .ok_or_else(|| no_property(self.table, column))
     }
 }
 
