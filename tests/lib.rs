@@ -126,7 +126,7 @@ pub fn only_record(system: &System, entity_set: &str) -> Map<String, Json> {
     records.remove(0)
 }
 
-/// What a record holds besides nulls and what Dataverse itself adds.
+/// What a record holds besides nulls and what Dataverse itself adds: its own columns and defaults.
 pub fn told(record: &Map<String, Json>) -> Json {
     let own = [
         "activityid",
@@ -137,9 +137,10 @@ pub fn told(record: &Map<String, Json>) -> Json {
         "statuscode",
         "versionnumber",
     ];
-    let told = record
-        .iter()
-        .filter(|(name, value)| !value.is_null() && !own.contains(&name.as_str()));
+    let defaults = json!({"directioncode": true, "isbilled": false, "leftvoicemail": false, "prioritycode": 1});
+    let told = record.iter().filter(|(name, value)| {
+        !value.is_null() && !own.contains(&name.as_str()) && defaults.get(name) != Some(value)
+    });
     Json::Object(
         told.map(|(name, value)| (name.clone(), value.clone()))
             .collect(),

@@ -170,7 +170,7 @@ impl Dataverse {
             .and_then(|value| value.strip_prefix("Bearer "))
             .unwrap_or_default();
         if !self.entra.accepts(token, &inner.origin) {
-            return refuse(401, "", "");
+            return Err(Refusal::gateway(401));
         }
         if !inner.has_application_user {
             return refuse(
@@ -180,7 +180,7 @@ impl Dataverse {
             );
         }
         let Some(path) = uri.path().strip_prefix(SERVICE_ROOT) else {
-            return refuse(404, "", "");
+            return Err(Refusal::gateway(404));
         };
         // https://learn.microsoft.com/power-apps/developer/data-platform/webapi/compose-http-requests-handle-errors#http-headers
         for name in ["OData-Version", "OData-MaxVersion"] {
@@ -225,8 +225,8 @@ impl Dataverse {
                 inner.written(table, id, headers, &options, status)
             }
             (method, _) => refuse(
-                405,
-                "0x80060888",
+                404,
+                "",
                 format!("The requested resource does not support http method '{method}'."),
             ),
         }
@@ -240,17 +240,18 @@ impl Inner {
             Method::POST => "prvCreate",
             _ => "prvWrite",
         };
-        match &self.missing_privilege {
-            Some(privilege) if privilege.starts_with(verb) => refuse(
-                403,
-                "0x80040220",
-                format!(
-                    "Principal user (Id=00000000-0000-4000-8000-000000000002, type=8, roleCount=1) is missing {privilege} privilege (Id=00000000-0000-4000-8000-000000000003) on OTC=4200 for entity '{}'.",
-                    table.logical_name
-                ),
-            ),
-            _ => Ok(()),
+        let needed = format!("{verb}{}", table.privilege);
+        if self.missing_privilege.as_ref() != Some(&needed) {
+            return Ok(());
         }
+        refuse(
+            403,
+            "0x80040220",
+            format!(
+                "Principal user (Id=00000000-0000-4000-8000-000000000002, type=8, roleCount=1) is missing {needed} privilege (Id=00000000-0000-4000-8000-000000000003) on OTC=4200 for entity '{}'.",
+                table.logical_name
+            ),
+        )
     }
 
     fn query(&self, table: &Table, options: &Options) -> Answer {
@@ -274,7 +275,7 @@ impl Inner {
         Ok(answered(status, body))
     }
 
-    /// The answer to a create or an update.
+    /// The answer to a create or an update: the record, or its address where nobody asks for it.
     /// <https://learn.microsoft.com/power-apps/developer/data-platform/webapi/create-entity-web-api#create-with-data-returned>
     fn written(
         &self,
@@ -284,28 +285,22 @@ impl Inner {
         options: &Options,
         status: StatusCode,
     ) -> Answer {
-        let wants_record = request::wants_representation(headers);
-        let mut response = if wants_record {
-            self.read(table, id, options, status)?
+        let (name, value, mut response) = if request::wants_representation(headers) {
+            let applied = HeaderValue::from_static("return=representation");
+            let record = self.read(table, id, options, status)?;
+            ("Preference-Applied", applied, record)
         } else {
-            Response::builder()
+            let uri = format!("{}{SERVICE_ROOT}{}({id})", self.origin, table.entity_set);
+            let uri = HeaderValue::from_str(&uri).expect("a URI of ASCII");
+            let nothing = Response::builder()
                 .status(StatusCode::NO_CONTENT)
                 .body(Body::empty())
-                .expect("a status is valid")
+                .expect("a status is valid");
+            ("OData-EntityId", uri, nothing)
         };
-        let uri = format!("{}{SERVICE_ROOT}{}({id})", self.origin, table.entity_set);
         let headers = response.headers_mut();
-        headers.insert(
-            "OData-EntityId",
-            HeaderValue::from_str(&uri).expect("a URI of ASCII"),
-        );
+        headers.insert(name, value);
         headers.insert("OData-Version", HeaderValue::from_static("4.0"));
-        if wants_record {
-            headers.insert(
-                "Preference-Applied",
-                HeaderValue::from_static("return=representation"),
-            );
-        }
         Ok(response)
     }
 }

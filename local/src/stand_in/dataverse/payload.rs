@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use super::{
     error::{Refusal, refuse},
-    schema::{Kind, Table},
+    schema::{Access, Kind, Table},
 };
 
 /// Checks the value of a column; returns it as it is stored.
@@ -21,7 +21,9 @@ pub(super) fn check(table: &Table, name: &str, value: Json) -> Result<Json, Refu
             ),
         ));
     };
-    let is_read_only = table.column(name).is_some_and(|column| column.is_read_only);
+    let is_read_only = table
+        .column(name)
+        .is_some_and(|column| column.access == Access::ReadOnly);
     if is_read_only || name.starts_with('_') {
         return Err(Refusal::payload(
             table,
@@ -49,17 +51,17 @@ pub(super) fn check(table: &Table, name: &str, value: Json) -> Result<Json, Refu
                 table.logical_name
             ),
         ),
+        (Kind::Integer(max), Json::Number(number))
+            if number
+                .as_i64()
+                .is_none_or(|number| !(0..=max).contains(&number)) =>
+        {
+            Err(Refusal::out_of_range(table, name, number))
+        }
         (Kind::Choice(options), Json::Number(number))
             if !options.contains(&number.as_i64().unwrap_or(-1)) =>
         {
-            refuse(
-                400,
-                "0x80044327",
-                format!(
-                    "A validation error occurred. The value {number} of '{name}' on record of type '{}' is outside the valid range.",
-                    table.logical_name
-                ),
-            )
+            Err(Refusal::out_of_range(table, name, number))
         }
         (Kind::DateTime, Json::String(text)) => Ok(whole_seconds(text).into()),
         _ => Ok(value),

@@ -10,7 +10,7 @@ use serde_json::{Map, Value as Json};
 
 use self::filter::Filter;
 use super::{
-    error::{Refusal, no_property},
+    error::Refusal,
     records::Record,
     request::{Options, unsupported},
     schema::Table,
@@ -25,8 +25,7 @@ pub(super) fn query<'a>(
     let filter = options
         .get("$filter")
         .map(|text| Filter::parse(table, text))
-        .transpose()
-        .map_err(Refusal::malformed)?;
+        .transpose()?;
     let fits = |record: &&Record| {
         filter
             .as_ref()
@@ -71,7 +70,7 @@ fn sort(table: &Table, records: &mut [&Record], order: &str) -> Result<(), Refus
         let mut words = part.split_whitespace();
         let column = words.next().unwrap_or_default();
         if table.kind(column).is_none() {
-            return Err(Refusal::malformed(no_property(table, column)));
+            return Err(Refusal::no_property(table, column));
         }
         let is_descending = match words.next() {
             None | Some("asc") => false,
@@ -99,7 +98,7 @@ fn check_select(table: &Table, options: &Options) -> Result<(), Refusal> {
     let columns = options.get("$select").into_iter();
     let mut columns = columns.flat_map(|select| select.split(',')).map(str::trim);
     match columns.find(|column| table.kind(column).is_none()) {
-        Some(unknown) => Err(Refusal::malformed(no_property(table, unknown))),
+        Some(unknown) => Err(Refusal::no_property(table, unknown)),
         None => Ok(()),
     }
 }

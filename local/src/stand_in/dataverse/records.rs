@@ -10,7 +10,7 @@ use super::{
     error::{Refusal, refuse},
     payload,
     request::{RecordKey, read_path},
-    schema::{COMMON, Table},
+    schema::{Access, COMMON, Table},
 };
 
 /// All records of an environment.
@@ -130,6 +130,16 @@ impl Records {
         fields: Map<String, Json>,
         key: Option<Uuid>,
     ) -> Result<Uuid, Refusal> {
+        let unwritable = |name: &&String| {
+            let column = table.column(name);
+            column.is_some_and(|column| column.access == Access::NotOnCreate)
+        };
+        if let Some(name) = fields.keys().find(unwritable) {
+            return Err(Refusal::payload(
+                table,
+                &format!("The property '{name}' cannot be set on create."),
+            ));
+        }
         let mut stored = self.check(table, fields)?;
         let named = stored
             .get(table.primary_key)
@@ -141,23 +151,12 @@ impl Records {
         }
         self.check_alternate_keys(table, &stored, None)?;
         for column in table.columns.iter().chain(COMMON) {
-            stored.entry(column.name).or_insert(Json::Null);
+            stored.entry(column.name).or_insert_with(column.default);
         }
         for lookup in table.lookups {
             stored.entry(lookup.column).or_insert(Json::Null);
         }
-        let state = [
-            ("statecode", 0),
-            (
-                "statuscode",
-                if table.logical_name == "task" { 2 } else { 1 },
-            ),
-        ];
-        for (name, default) in state {
-            if stored[name].is_null() {
-                stored.insert(name.into(), default.into());
-            }
-        }
+        set_state(table, &mut stored, id)?;
         if table.is_activity {
             stored.insert("activitytypecode".into(), table.logical_name.into());
         }
@@ -224,7 +223,11 @@ impl Records {
             );
         }
         let mut stored = record.fields.clone();
+        if changed.contains_key("statecode") {
+            stored.insert("statuscode".into(), Json::Null);
+        }
         stored.extend(changed);
+        set_state(table, &mut stored, id)?;
         self.store(table, id, stored, now());
         Ok(Upserted::Updated(id))
     }
@@ -335,6 +338,30 @@ impl Records {
         };
         Ok((lookup.column, self.find(target, &key)?))
     }
+}
+
+/// Fills in the state and its default status reason where they are missing, and checks that the status
+/// reason is one of the state's.
+/// <https://learn.microsoft.com/power-apps/developer/data-platform/behavior-specialized-update-operations>
+fn set_state(table: &Table, stored: &mut Map<String, Json>, id: Uuid) -> Result<(), Refusal> {
+    let code = |name: &str| stored.get(name).and_then(Json::as_i64);
+    let named = code("statecode").unwrap_or(table.states[0].code);
+    let state = table.states.iter().find(|state| state.code == named);
+    let state = state.expect("the column takes no other state");
+    let status = code("statuscode").unwrap_or(state.status_codes[0]);
+    if !state.status_codes.contains(&status) {
+        return refuse(
+            400,
+            "0x80048408",
+            format!(
+                "{status} is not a valid status code for state code {} on {} with Id {id}.",
+                state.name, table.logical_name
+            ),
+        );
+    }
+    stored.insert("statecode".into(), named.into());
+    stored.insert("statuscode".into(), status.into());
+    Ok(())
 }
 
 fn now() -> String {
