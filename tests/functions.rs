@@ -7,6 +7,31 @@ use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
+#[test]
+fn a_reply_that_is_another_is_told_field_by_field() {
+    let Json::Object(reply) = json!({"status": "pending", "message": "it waits", "recordId": "1"})
+    else {
+        unreachable!()
+    };
+    let expected = json!({
+        "status": "delivered",
+        "message": starts_with("waits"),
+        "recordId": null,
+        "recordUrl": anything(),
+        "screenPopUrl": null
+    });
+    assert_eq!(
+        difference(&reply, &expected).lines().collect::<Vec<_>>(),
+        [
+            r#"  status: expected "delivered", found "pending""#,
+            r#"  message: expected {"starts with":"waits"}, found "it waits""#,
+            r#"  recordId: expected null, found "1""#,
+            r#"  recordUrl: expected {"contains":""}, found null"#,
+        ]
+    );
+    assert_reply!(reply, {"status": "pending", "message": ends_with("waits"), "screenPopUrl": null});
+}
+
 #[tokio::test]
 async fn get_post_and_patch_work_in_every_step() {
     // Step 2 finds a contact, step 3 creates a task for it, step 4 reads it, step 5 updates it.

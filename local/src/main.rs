@@ -6,6 +6,7 @@ use std::{
     num::{NonZeroU32, NonZeroUsize},
     path::{Path, PathBuf},
     process::ExitCode,
+    str::FromStr,
 };
 
 use anstream::{eprintln, println};
@@ -64,10 +65,10 @@ enum Command {
     /// Sends many contacts' events with faults at every boundary, and audits what Dynamics holds.
     Storm {
         /// How many contacts.
-        #[arg(long, default_value = "100")]
+        #[arg(long, default_value = "100", value_parser = at_least_one::<NonZeroU32>)]
         contacts: NonZeroU32,
         /// How many of them at the same time.
-        #[arg(long, default_value = "8")]
+        #[arg(long, default_value = "8", value_parser = at_least_one::<NonZeroUsize>)]
         concurrency: NonZeroUsize,
         /// The part of requests that meet a fault, from 0 to 0.9.
         #[arg(long, default_value_t = 0.2, value_parser = rate)]
@@ -76,7 +77,7 @@ enum Command {
         #[arg(long)]
         seed: Option<u64>,
         /// Processes of each function.
-        #[arg(long, default_value = "3")]
+        #[arg(long, default_value = "3", value_parser = at_least_one::<NonZeroUsize>)]
         processes: NonZeroUsize,
     },
     /// Validates a configuration and says everything that is wrong with it.
@@ -172,6 +173,11 @@ fn code(is_right: bool) -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+fn at_least_one<T: FromStr>(text: &str) -> Result<T, String> {
+    let number = text.parse();
+    number.map_err(|_| "it must be a number, and at least 1".into())
 }
 
 /// A port that has three more after it, or 0.
