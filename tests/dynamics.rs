@@ -110,14 +110,6 @@ fn soon() -> Instant {
     Instant::now() + Duration::from_secs(10)
 }
 
-fn status(status: u16, retry_after: Option<u64>) -> Effect {
-    Effect::Status {
-        status,
-        code: String::new(),
-        retry_after,
-    }
-}
-
 #[tokio::test]
 async fn a_token_is_fetched_once_for_all_who_wait_and_kept() {
     let environment = environment().await;
@@ -156,7 +148,7 @@ async fn a_refused_token_is_refreshed_once() {
         .await
         .unwrap();
     assert_eq!(environment.entra.asked(), 2);
-    environment.dataverse.faults.times(2, status(401, None));
+    environment.dataverse.faults.times(2, Effect::status(401));
     let refused = environment
         .dynamics
         .send(&update(id, json!({"subject": "y"})), soon())
@@ -231,10 +223,10 @@ async fn an_expired_secret_is_read_again_once() {
 #[tokio::test]
 async fn faults_that_pass_are_tried_again_where_that_is_safe() {
     for effect in [
-        status(429, Some(1)),
-        status(503, None),
-        status(502, None),
-        status(504, None),
+        Effect::throttled(1),
+        Effect::status(503),
+        Effect::status(502),
+        Effect::status(504),
         Effect::HtmlPage,
         Effect::CloseBefore,
         Effect::CloseAfter,
@@ -275,9 +267,9 @@ async fn faults_that_pass_are_tried_again_where_that_is_safe() {
 #[tokio::test]
 async fn what_must_not_be_repeated_is_not() {
     for (effect, sent) in [
-        (status(503, None), 1),
+        (Effect::status(503), 1),
         (Effect::CloseAfter, 1),
-        (status(429, Some(0)), 2),
+        (Effect::throttled(0), 2),
     ] {
         let environment = environment().await;
         environment.dataverse.faults.once(effect.clone());
@@ -297,11 +289,7 @@ async fn what_must_not_be_repeated_is_not() {
 #[tokio::test]
 async fn a_limit_that_lasts_longer_than_the_time_left_is_told_and_not_waited_for() {
     let environment = environment().await;
-    environment.dataverse.faults.once(Effect::Status {
-        status: 429,
-        code: "0x80072322".into(),
-        retry_after: Some(120),
-    });
+    environment.dataverse.faults.once(Effect::throttled(120));
     let error = environment
         .dynamics
         .send(&create(Uuid::new_v4(), json!({})), soon())

@@ -1,9 +1,11 @@
-//! What the end-to-end tests share: the system with a configuration, and events.
+//! What the end-to-end tests share: the system with a configuration, events, and what is expected of a
+//! reply.
 
-use std::{path::Path, time::Duration};
+use std::{fmt::Write, path::Path, sync::OnceLock, time::Duration};
 
 use connect_dynamics::history::History;
 use local::{
+    build::{self, With},
     lambda::Invoked,
     system::{Options, REFERENCE, System},
 };
@@ -23,20 +25,41 @@ pub async fn system(change: impl FnOnce(&mut Json)) -> System {
     system_with(change, |_| {}).await
 }
 
-/// The system with configuration and options changed.
+/// The system with configuration and options changed, of functions that are built before.
 ///
 /// # Panics
-/// When it does not start: most likely the functions are not built.
+/// When the functions do not build or the system does not start.
 pub async fn system_with(
     change: impl FnOnce(&mut Json),
     options: impl FnOnce(&mut Options),
 ) -> System {
     let mut given = Options::new().expect("a test knows its own path");
+    // A busy machine is no reason for a step to be left pending; a test of the budget sets its own.
+    given.configuration["flowBudgetMilliseconds"] = 6000.into();
     change(&mut given.configuration);
     options(&mut given);
+    build_functions(&given.binaries);
     System::start(given)
         .await
         .unwrap_or_else(|error| panic!("the system does not start: {error}"))
+}
+
+/// Builds the functions once a process. cargo-nextest gives each test a process of its own; there they
+/// are built once a run, which has an id in the environment.
+fn build_functions(folder: &Path) {
+    static BUILT: OnceLock<Result<(), String>> = OnceLock::new();
+    let build = || {
+        let run = std::env::var("NEXTEST_RUN_ID").unwrap_or_default();
+        let marker = folder.join("functions-are-built-for-run");
+        if !run.is_empty() && std::fs::read_to_string(&marker).is_ok_and(|built| built == run) {
+            return Ok(());
+        }
+        build::functions(folder, With::Workspace).map_err(|error| error.to_string())?;
+        std::fs::write(&marker, run).map_err(|error| format!("{}: {error}", marker.display()))
+    };
+    if let Err(error) = BUILT.get_or_init(build) {
+        panic!("{error}");
+    }
 }
 
 /// The reference's configuration.
@@ -117,6 +140,70 @@ pub async fn invoke_raw(system: &System, function: &str, event: &Json) -> Invoke
         .expect("the function exists")
 }
 
+/// Checks a reply's fields: `assert_reply!(reply, {"status": "delivered", "message": null})`. `null`
+/// stands for a field that is absent; for texts that are known in part there are [`contains`],
+/// [`starts_with`], [`ends_with`] and [`anything`]. Fields that are not named may hold anything. What
+/// follows the fields is a message, as of `assert_eq!`.
+#[macro_export]
+macro_rules! assert_reply {
+    ($reply:expr, {$($expected:tt)*} $(, $($message:tt)+)?) => {
+        let difference = $crate::difference(&$reply, &serde_json::json!({$($expected)*}));
+        assert!(
+            difference.is_empty(),
+            "{}the reply is another:\n{difference}{:#?}",
+            String::new() $(+ &format!($($message)+) + ": ")?,
+            $reply
+        );
+    };
+}
+
+/// Stands for a text that contains this.
+pub fn contains(part: &str) -> Json {
+    json!({"contains": part})
+}
+
+/// Stands for a text that starts with this.
+pub fn starts_with(part: &str) -> Json {
+    json!({"starts with": part})
+}
+
+/// Stands for a text that ends with this.
+pub fn ends_with(part: &str) -> Json {
+    json!({"ends with": part})
+}
+
+/// Stands for whatever text there is.
+pub fn anything() -> Json {
+    contains("")
+}
+
+/// How a reply differs from what is expected of it, a line for each field; nothing when it does not.
+///
+/// # Panics
+/// When the expectation is none that [`assert_reply`] knows.
+pub fn difference(reply: &Map<String, Json>, expected: &Json) -> String {
+    let mut difference = String::new();
+    for (name, expected) in expected.as_object().expect("what is expected has fields") {
+        let found = reply.get(name).unwrap_or(&Json::Null);
+        let is_as_expected = match expected.as_object().and_then(|parts| parts.iter().next()) {
+            None => found == expected,
+            Some((how, part)) => {
+                let part = part.as_str().expect("a part of a text is a text");
+                found.as_str().is_some_and(|found| match how.as_str() {
+                    "contains" => found.contains(part),
+                    "starts with" => found.starts_with(part),
+                    "ends with" => found.ends_with(part),
+                    other => panic!("there is no expectation `{other}`"),
+                })
+            }
+        };
+        if !is_as_expected {
+            let _ = writeln!(difference, "  {name}: expected {expected}, found {found}");
+        }
+    }
+    difference
+}
+
 /// The one record of a table.
 ///
 /// # Panics
@@ -127,7 +214,7 @@ pub fn only_record(system: &System, entity_set: &str) -> Map<String, Json> {
     records.remove(0)
 }
 
-/// What a record holds besides nulls and what Dataverse itself adds.
+/// What a record holds besides nulls and what Dataverse itself adds: its own columns and defaults.
 pub fn told(record: &Map<String, Json>) -> Json {
     let own = [
         "activityid",
@@ -138,9 +225,10 @@ pub fn told(record: &Map<String, Json>) -> Json {
         "statuscode",
         "versionnumber",
     ];
-    let told = record
-        .iter()
-        .filter(|(name, value)| !value.is_null() && !own.contains(&name.as_str()));
+    let defaults = json!({"directioncode": true, "isbilled": false, "leftvoicemail": false, "prioritycode": 1});
+    let told = record.iter().filter(|(name, value)| {
+        !value.is_null() && !own.contains(&name.as_str()) && defaults.get(name) != Some(value)
+    });
     Json::Object(
         told.map(|(name, value)| (name.clone(), value.clone()))
             .collect(),

@@ -90,13 +90,14 @@ async fn each_example_becomes_exactly_its_request() {
         "{environment}/main.aspx?appid=a0c1d2e3-0000-4000-8000-00000000a001&pagetype=entityrecord&etn=phonecall&id={CONTACT}"
     );
     for reply in [&started, &answered] {
-        assert_eq!(reply["screenPopUrl"], page);
-        assert_eq!(reply["screenPopTarget"], "embedded");
+        assert_reply!(reply, {"screenPopUrl": page, "screenPopTarget": "embedded"});
     }
     for reply in [&started, &answered, &ended, &recorded] {
-        assert_eq!(reply["status"], "delivered");
-        assert_eq!(reply["recordId"], CONTACT.to_string());
-        assert_eq!(reply["recordUrl"], page);
+        assert_reply!(reply, {
+            "status": "delivered",
+            "recordId": CONTACT.to_string(),
+            "recordUrl": page
+        });
     }
 }
 
@@ -116,11 +117,7 @@ async fn the_references_markdown_pastes_in_with_its_backslashes() {
         record["subject"],
         "Call between Username and CustomerEndpoint"
     );
-    assert!(
-        reply["screenPopUrl"]
-            .as_str()
-            .is_some_and(|url| url.ends_with(&format!("&etn=phonecall&id={CONTACT}")))
-    );
+    assert_reply!(reply, {"screenPopUrl": ends_with(&format!("&etn=phonecall&id={CONTACT}"))});
 }
 
 #[test]

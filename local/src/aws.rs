@@ -65,13 +65,12 @@ impl Aws {
     fn note(&self, headers: &HeaderMap, target: &str, body: &[u8]) {
         let request: Json = serde_json::from_slice(body).unwrap_or_default();
         let operation = target.split('.').next_back().unwrap_or_default();
-        let call = match (
-            target.starts_with("secretsmanager."),
-            request["IndexName"].as_str(),
-        ) {
-            (true, _) => format!("secretsmanager:{operation} secret"),
-            (false, Some(index)) => format!("dynamodb:{operation} index/{index}"),
-            (false, None) => format!("dynamodb:{operation} table"),
+        let call = if target.starts_with("secretsmanager.") {
+            format!("secretsmanager:{operation} secret")
+        } else if let Some(index) = request["IndexName"].as_str() {
+            format!("dynamodb:{operation} index/{index}")
+        } else {
+            format!("dynamodb:{operation} table")
         };
         let mut calls = self.calls.lock().expect("no one panics holding it");
         let by_key = calls.entry(access_key(headers)).or_default();
@@ -127,9 +126,10 @@ async fn answer(State(aws): State<Aws>, headers: HeaderMap, body: Bytes) -> Resp
     let target = target.map(|target| String::from_utf8_lossy(target.as_bytes()).into_owned());
     let target = target.unwrap_or_default();
     aws.note(&headers, &target, &body);
-    match target.starts_with("secretsmanager.") {
-        true => secrets_manager::answer(State(aws.secrets_manager.clone()), headers, body).await,
-        false => aws.dynamodb(headers, &target, body).await,
+    if target.starts_with("secretsmanager.") {
+        secrets_manager::answer(State(aws.secrets_manager.clone()), headers, body).await
+    } else {
+        aws.dynamodb(headers, &target, body).await
     }
 }
 

@@ -44,7 +44,16 @@ pub async fn serve(port: u16, router: Router) -> io::Result<SocketAddr> {
 /// When the address is taken, or none of this machine's.
 pub async fn serve_at(address: SocketAddr, router: Router) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind(address).await.map_err(|error| {
-        io::Error::new(error.kind(), format!("cannot listen at {address}: {error}"))
+        let reason = match error.kind() {
+            io::ErrorKind::AddrInUse => "the port is in use".into(),
+            io::ErrorKind::AddrNotAvailable => "it is no address of this machine".into(),
+            io::ErrorKind::PermissionDenied => "this user may not use the port".into(),
+            _ => error.to_string(),
+        };
+        io::Error::new(
+            error.kind(),
+            format!("cannot listen at {address}: {reason}"),
+        )
     })?;
     let address = listener.local_addr()?;
     tokio::spawn(async move {

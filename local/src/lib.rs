@@ -1,4 +1,5 @@
 pub mod aws;
+pub mod build;
 pub mod http;
 pub mod lambda;
 pub mod life;

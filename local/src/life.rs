@@ -1,11 +1,13 @@
 //! One contact's life: its events, sent as Amazon Connect and S3 send them, told as a timeline, and
-//! the record at the end held against what the configuration says.
+//! the records at the end held against what Dynamics was sent.
 
-use std::{io, path::Path, time::Instant};
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
-use anstream::println;
-use comfy_table::{Cell, ContentArrangement, Table, presets};
-use connect_dynamics::{integration::Integration, step::Step};
+use connect_dynamics::step::Step;
 use owo_colors::OwoColorize;
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
@@ -33,38 +35,79 @@ pub const EVENTS: [(Step, &str, &str); 4] = [
     ),
 ];
 
-/// Sends the events of `folder` and prints what happens; returns what is wrong at the end.
+/// An event of a life.
+#[derive(Debug, Clone)]
+pub struct Event {
+    step: Step,
+    sender: &'static str,
+    path: PathBuf,
+    event: Json,
+}
+
+/// Reads the events of a folder.
 ///
 /// # Errors
-/// When an event cannot be read.
-pub async fn run(system: &System, folder: &Path) -> io::Result<Vec<String>> {
+/// When a file is missing or is no JSON.
+pub fn events(folder: &Path) -> io::Result<Vec<Event>> {
+    let read = |(step, file, sender)| {
+        let path = folder.join(file);
+        let said = |error: String| io::Error::other(format!("{}: {error}", path.display()));
+        let text = std::fs::read_to_string(&path).map_err(|error| said(error.to_string()))?;
+        let event = serde_json::from_str(&text).map_err(|error| said(error.to_string()))?;
+        Ok(Event {
+            step,
+            sender,
+            path,
+            event,
+        })
+    };
+    EVENTS.into_iter().map(read).collect()
+}
+
+/// A record that was written, with the fields that were sent for it.
+struct Written {
+    entity_set: String,
+    id: Uuid,
+    sent: Map<String, Json>,
+}
+
+/// Sends the events and tells what happens; returns what is wrong at the end. A step that the
+/// configuration leaves out is no problem.
+///
+/// # Errors
+/// When `out` cannot be written.
+pub async fn run(
+    system: &System,
+    events: &[Event],
+    out: &mut impl Write,
+) -> io::Result<Vec<String>> {
     let mut problems = Vec::new();
-    let mut expected = Map::new();
-    let mut record = None;
+    let mut records: Vec<Written> = Vec::new();
     let mut page = None;
     let mut logged = 0;
-    for (step, file, sender) in EVENTS {
-        let path = folder.join(file);
-        let text = std::fs::read_to_string(&path).map_err(|error| {
-            io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-        })?;
-        let event: Json = serde_json::from_str(&text)
-            .map_err(|error| io::Error::other(format!("{}: {error}", path.display())))?;
-        println!(
+    for Event {
+        step,
+        sender,
+        path,
+        event,
+    } in events
+    {
+        writeln!(
+            out,
             "\n{} {}",
             step.bold().cyan(),
             format!("from {sender}, {}", path.display()).dimmed()
-        );
+        )?;
         let started = Instant::now();
-        let invoked = system.lambda.invoke(step.as_str(), &event).await;
+        let invoked = system.lambda.invoke(step.as_str(), event).await;
         let elapsed = started.elapsed();
         let logs = system.lambda.logs();
-        print_warnings(&logs[logged..]);
+        write_warnings(out, &logs[logged..])?;
         logged = logs.len();
         for exchange in system.dataverse.take_exchanges() {
-            print_exchange(&exchange);
-            if exchange.status < 300 && exchange.status > 0 {
-                expected.extend(exchange.body.as_object().cloned().unwrap_or_default());
+            write_exchange(out, &exchange)?;
+            if (200..300).contains(&exchange.status) {
+                note(system, &mut records, &exchange);
             }
         }
         let Some(invoked) = invoked else {
@@ -72,60 +115,98 @@ pub async fn run(system: &System, folder: &Path) -> io::Result<Vec<String>> {
             continue;
         };
         let reply = invoked.payload;
-        println!(
+        let steps = &system.integration.configuration().steps;
+        if steps.get(*step).is_none() && reply["status"] == "skipped" {
+            writeln!(
+                out,
+                "  {}",
+                "left out: the configuration has no such step".yellow()
+            )?;
+            continue;
+        }
+        writeln!(
+            out,
             "  {} {}",
             "reply".bold(),
             format!("after {} ms", elapsed.as_millis()).dimmed()
-        );
-        print_fields(reply.as_object().into_iter().flatten());
-        if invoked.is_error || reply["status"] != "delivered" {
+        )?;
+        write_fields(out, in_order(&reply))?;
+        if invoked.is_error {
+            problems.push(format!("{step}: the function fails: {reply}"));
+        } else if reply["status"] != "delivered" {
             problems.push(format!(
                 "{step}: it is not delivered but {}: {}",
                 text_of(&reply["status"]),
                 text_of(&reply["message"])
             ));
         }
-        if let Some(id) = reply["recordId"].as_str() {
-            record = Uuid::try_parse(id).ok();
-        }
         if let Some(url) = reply["screenPopUrl"].as_str() {
             page = Some((url.to_owned(), text_of(&reply["screenPopTarget"])));
         }
     }
-    let held = start_entity_set(&system.integration)
-        .and_then(|set| Some((set, system.dataverse.record(set, record?)?)));
-    match held {
-        None => problems.push("Dynamics holds no record of the contact".into()),
-        Some((set, held)) => {
-            println!(
-                "\n{} {}",
-                "The record as Dynamics holds it".bold().green(),
-                format!("{set}({})", record.unwrap_or_default()).dimmed()
-            );
-            print_fields(held.iter().filter(|(_, value)| !value.is_null()));
-            problems.extend(compare(&expected, &held));
-        }
+    for written in &records {
+        let held = system.dataverse.record(&written.entity_set, written.id);
+        let held = held.unwrap_or_default();
+        writeln!(
+            out,
+            "\n{} {}",
+            "The record as Dynamics holds it".bold().green(),
+            format!("{}({})", written.entity_set, written.id).dimmed()
+        )?;
+        write_fields(out, held.iter().filter(|(_, value)| !value.is_null()))?;
+        problems.extend(compare(&written.sent, &held));
     }
+    let answered = system
+        .integration
+        .configuration()
+        .steps
+        .get(Step::ContactAnswered);
     match page {
-        None => problems.push("there is no page to open for the agent".into()),
-        Some((url, target)) => println!(
-            "\n{} {}\n  {}",
+        Some((url, target)) => writeln!(
+            out,
+            "\n{} {}\n  {url}",
             "The agent's page".bold().green(),
             format!("({target})").dimmed(),
-            url
-        ),
+        )?,
+        None if answered.is_some_and(|step| step.screen_pop.is_some()) => {
+            problems.push("there is no page to open for the agent".into());
+        }
+        None => {}
     }
     Ok(problems)
 }
 
-fn start_entity_set(integration: &Integration) -> Option<&str> {
-    let steps = &integration.configuration().steps;
-    Some(&steps.get(Step::ContactStart)?.request?.entity_set)
+/// Adds what a request has written to its record.
+fn note(system: &System, records: &mut Vec<Written>, exchange: &Exchange) {
+    let Json::Object(sent) = &exchange.body else {
+        return;
+    };
+    let target = exchange.target.split('?').next().unwrap_or_default();
+    let (entity_set, key) = target.split_once('(').unwrap_or((target, ""));
+    // An update names its record in the address, a create in the body.
+    let named = [key.trim_end_matches(')')].into_iter();
+    let mut ids = named
+        .chain(sent.values().filter_map(Json::as_str))
+        .filter_map(|text| Uuid::try_parse(text).ok());
+    let Some(id) = ids.find(|id| system.dataverse.record(entity_set, *id).is_some()) else {
+        return;
+    };
+    let known = records
+        .iter_mut()
+        .find(|written| written.entity_set == entity_set && written.id == id);
+    match known {
+        Some(written) => written.sent.extend(sent.clone()),
+        None => records.push(Written {
+            entity_set: entity_set.to_owned(),
+            id,
+            sent: sent.clone(),
+        }),
+    }
 }
 
 /// What the record lacks of what was sent. Timestamps are compared as such: Dataverse keeps whole
 /// seconds.
-pub fn compare(expected: &Map<String, Json>, held: &Map<String, Json>) -> Vec<String> {
+fn compare(sent: &Map<String, Json>, held: &Map<String, Json>) -> Vec<String> {
     let time = |value: &Json| {
         value
             .as_str()?
@@ -134,7 +215,7 @@ pub fn compare(expected: &Map<String, Json>, held: &Map<String, Json>) -> Vec<St
             .map(jiff::Timestamp::as_second)
     };
     let mut problems = Vec::new();
-    for (name, value) in expected.iter().filter(|(name, _)| !name.contains('@')) {
+    for (name, value) in sent.iter().filter(|(name, _)| !name.contains('@')) {
         let found = held.get(name).unwrap_or(&Json::Null);
         if found != value && (time(found).is_none() || time(found) != time(value)) {
             problems.push(format!(
@@ -145,65 +226,81 @@ pub fn compare(expected: &Map<String, Json>, held: &Map<String, Json>) -> Vec<St
     problems
 }
 
-fn print_exchange(exchange: &Exchange) {
-    let arrow = format!("  {} {}", exchange.method, exchange.target);
-    println!(
-        "{}{}",
-        arrow.bold(),
-        exchange
-            .headers
-            .get("if-match")
-            .map(|etag| format!("  If-Match: {etag}"))
-            .unwrap_or_default()
-    );
-    print_fields(exchange.body.as_object().into_iter().flatten());
+fn write_exchange(out: &mut impl Write, exchange: &Exchange) -> io::Result<()> {
+    let request = format!("{} {}", exchange.method, exchange.target);
+    let condition = exchange.headers.get("if-match");
+    let condition = condition.map(|etag| format!("  If-Match: {etag}"));
+    writeln!(
+        out,
+        "  {}{}",
+        request.bold(),
+        condition.unwrap_or_default().dimmed()
+    )?;
+    write_fields(out, exchange.body.as_object().into_iter().flatten())?;
     let status = match exchange.status {
         0 => "the connection was closed".red().to_string(),
         status @ ..300 => status.green().to_string(),
         status => status.red().to_string(),
     };
-    println!(
+    writeln!(
+        out,
         "  answer {status} {}",
         format!("after {} ms", exchange.duration.as_millis()).dimmed()
-    );
+    )?;
     if exchange.status >= 300 {
-        print_fields(exchange.answer["error"].as_object().into_iter().flatten());
+        write_fields(
+            out,
+            exchange.answer["error"].as_object().into_iter().flatten(),
+        )?;
     }
+    Ok(())
 }
 
-fn print_fields<'a>(fields: impl Iterator<Item = (&'a String, &'a Json)>) {
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic);
+/// A reply's fields, its status and message first.
+fn in_order(reply: &Json) -> impl Iterator<Item = (&String, &Json)> {
+    let mut fields: Vec<_> = reply.as_object().into_iter().flatten().collect();
+    fields.sort_by_key(|(name, _)| match name.as_str() {
+        "status" => 0,
+        "message" => 1,
+        _ => 2,
+    });
+    fields.into_iter()
+}
+
+/// Writes names and values in two columns. A value is never cut or wrapped, so that an address can be
+/// copied.
+fn write_fields<'a>(
+    out: &mut impl Write,
+    fields: impl Iterator<Item = (&'a String, &'a Json)>,
+) -> io::Result<()> {
+    let fields: Vec<_> = fields.collect();
+    let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     for (name, value) in fields {
-        table.add_row([Cell::new(format!("    {name}")), Cell::new(text_of(value))]);
+        writeln!(out, "    {name:width$}  {}", text_of(value))?;
     }
-    for line in table
-        .to_string()
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-    {
-        println!("{}", line.trim_end());
-    }
+    Ok(())
 }
 
-/// The functions' warnings and errors since the last call: a field left out, a step that failed.
-fn print_warnings(lines: &[String]) {
+/// The functions' warnings and errors: a field left out, a step that failed.
+fn write_warnings(out: &mut impl Write, lines: &[String]) -> io::Result<()> {
     for line in lines {
         let Ok(entry) = serde_json::from_str::<Json>(line) else {
-            println!("  {} {line}", "log:".yellow());
+            writeln!(out, "  {} {line}", "log:".yellow())?;
             continue;
         };
-        let said = |name: &str| entry[name].as_str().map(|text| format!(" {text}"));
-        if matches!(entry["level"].as_str(), Some("WARN" | "ERROR")) {
-            let words: String = ["message", "field", "reason", "error"]
-                .into_iter()
-                .filter_map(said)
-                .collect();
-            println!("  {}{words}", "warning:".yellow());
+        if !matches!(entry["level"].as_str(), Some("WARN" | "ERROR")) {
+            continue;
         }
+        let said = |name: &str| entry[name].as_str().map(str::to_owned);
+        let what = match (said("step"), said("outcome")) {
+            (Some(step), Some(outcome)) => Some(format!("{step} is {outcome}")),
+            _ => said("message"),
+        };
+        let parts = [what, said("field"), said("reason"), said("error")];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        writeln!(out, "  {} {}", "warning:".yellow(), parts.join(": "))?;
     }
+    Ok(())
 }
 
 fn text_of(value: &Json) -> String {

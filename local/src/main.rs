@@ -3,74 +3,93 @@
 use std::{
     io,
     net::IpAddr,
+    num::{NonZeroU32, NonZeroUsize},
     path::{Path, PathBuf},
     process::ExitCode,
+    str::FromStr,
 };
 
 use anstream::{eprintln, println};
 use aws_config::{BehaviorVersion, Region};
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use connect_dynamics::{configuration, integration::Integration, store::Store};
 use local::{
+    build::{self, With},
     life,
     storm::{self, Storm},
-    system::{FUNCTIONS, Options, REDELIVERY, System},
+    system::{Options, REDELIVERY, System},
 };
 use owo_colors::OwoColorize;
 
 /// Runs the functions on this machine, with an embedded DynamoDB and stand-ins for Dynamics, Entra ID
 /// and Secrets Manager.
 #[derive(Parser)]
-#[command(name = "local")]
+#[command(name = "local", args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
+    #[command(flatten)]
+    life: Files,
+}
+
+#[derive(Args)]
+struct Files {
     /// The integration's configuration; the reference's examples unless given.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The folder of the events of a contact's life.
-    #[arg(long, global = true, value_name = "FOLDER", default_value = "events")]
+    #[arg(long, value_name = "FOLDER", default_value = "events")]
     events: PathBuf,
 }
 
 #[derive(Subcommand)]
 enum Command {
     /// Sends the events of one contact's life and shows what happens (the default).
-    Life,
+    Life(#[command(flatten)] Files),
     /// Keeps the system up, for events of your own.
     Serve {
-        /// The port of the Invoke API. AWS's other services, Dataverse and Entra ID have the next three.
-        #[arg(long, default_value_t = 9001)]
+        /// The port of the Invoke API. AWS's other services, Dataverse and Entra ID have the next
+        /// three. 0 for free ones.
+        #[arg(long, default_value_t = 9001, value_parser = port)]
         port: u16,
-        /// An address besides loopback to listen at, such as the one that containers reach this machine
-        /// by.
-        #[arg(long)]
+        /// An IP address besides loopback to listen at, such as the one that containers reach this
+        /// machine by.
+        #[arg(long, value_name = "ADDRESS", value_parser = ip_address)]
         listen: Option<IpAddr>,
+        #[command(flatten)]
+        files: Files,
     },
     /// Sends many contacts' events with faults at every boundary, and audits what Dynamics holds.
     Storm {
         /// How many contacts.
-        #[arg(long, default_value_t = 100)]
-        contacts: u32,
+        #[arg(long, default_value = "100", value_parser = at_least_one::<NonZeroU32>)]
+        contacts: NonZeroU32,
         /// How many of them at the same time.
-        #[arg(long, default_value_t = 8)]
-        concurrency: usize,
-        /// The part of requests that meet a fault, from 0 to 1.
+        #[arg(long, default_value = "8", value_parser = at_least_one::<NonZeroUsize>)]
+        concurrency: NonZeroUsize,
+        /// The part of requests that meet a fault, from 0 to 0.9.
         #[arg(long, default_value_t = 0.2, value_parser = rate)]
         faults: f64,
-        /// Decides the contacts and their faults; by the clock unless given.
+        /// Decides the contacts and their faults; by chance unless given.
         #[arg(long)]
         seed: Option<u64>,
         /// Processes of each function.
-        #[arg(long, default_value_t = 3)]
-        processes: usize,
+        #[arg(long, default_value = "3", value_parser = at_least_one::<NonZeroUsize>)]
+        processes: NonZeroUsize,
     },
     /// Validates a configuration and says everything that is wrong with it.
-    Check,
+    Check {
+        /// The configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
     /// Prints the JSON Schema of a configuration.
     Schema,
     /// Validates a configuration and saves it in a deployed stack's table, with your AWS credentials.
     Save {
+        /// The configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
         /// The table, by the stack's output TableName.
         #[arg(long)]
         table: String,
@@ -92,38 +111,22 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> io::Result<ExitCode> {
-    match arguments.command.unwrap_or(Command::Life) {
+    match arguments.command.unwrap_or(Command::Life(arguments.life)) {
         Command::Schema => {
             println!("{:#}", configuration::schema());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Check => {
-            let path = arguments.config.ok_or_else(which)?;
-            load(&path)?;
-            println!("{} is valid.", path.display());
+        Command::Check { config } => {
+            load(&config)?;
+            println!("{} is valid.", config.display());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Save { table, region } => {
-            let path = arguments.config.ok_or_else(which)?;
-            save(&path, &table, region).await
-        }
-        Command::Life => {
-            build()?;
-            let system = System::start(options(arguments.config.as_deref())?).await?;
-            let problems = life::run(&system, &arguments.events).await?;
-            println!();
-            if problems.is_empty() {
-                println!(
-                    "{}",
-                    "The record is what the configuration says it must be.".green()
-                );
-                return Ok(ExitCode::SUCCESS);
-            }
-            for problem in problems {
-                println!("{} {problem}", "wrong:".red().bold());
-            }
-            Ok(ExitCode::FAILURE)
-        }
+        Command::Save {
+            config,
+            table,
+            region,
+        } => save(&config, &table, region).await,
+        Command::Life(files) => life(&files).await,
         Command::Storm {
             contacts,
             concurrency,
@@ -131,32 +134,88 @@ async fn run(arguments: Arguments) -> io::Result<ExitCode> {
             seed,
             processes,
         } => {
-            build()?;
             let storm = Storm {
-                contacts,
-                concurrency,
+                contacts: contacts.get(),
+                concurrency: concurrency.get(),
                 faults,
                 seed: seed.unwrap_or_else(|| fastrand::u64(..1_000_000)),
-                processes,
+                processes: processes.get(),
             };
-            let audit = storm::run(&storm, Options::new()?).await?;
+            let options = Options::new()?;
+            build_functions(&options)?;
+            let audit = storm::run(&storm, options).await?;
             storm::print(&storm, &audit);
-            Ok(match audit.is_clean() {
-                true => ExitCode::SUCCESS,
-                false => ExitCode::FAILURE,
-            })
+            Ok(code(audit.is_clean()))
         }
-        Command::Serve { port, listen } => {
-            build()?;
-            let mut options = options(arguments.config.as_deref())?;
+        Command::Serve {
+            port,
+            listen,
+            files,
+        } => {
+            let mut options = options(files.config.as_deref())?;
             options.port = port;
             options.listen = listen;
             let configuration = options.configuration.clone();
-            let system = System::start(options).await?;
+            build_functions(&options)?;
+            let system = System::start(options).await.map_err(other_ports)?;
             system.save_for_containers(configuration).await?;
-            serve(&system, &arguments.events).await
+            serve(&system, listen, &files.events).await
         }
     }
+}
+
+fn code(is_right: bool) -> ExitCode {
+    if is_right {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn at_least_one<T: FromStr>(text: &str) -> Result<T, String> {
+    let number = text.parse();
+    number.map_err(|_| "it must be a number, and at least 1".into())
+}
+
+/// A port that has three more after it, or 0.
+fn port(text: &str) -> Result<u16, String> {
+    match text.parse() {
+        Ok(port) if port <= u16::MAX - 3 => Ok(port),
+        _ => Err(format!("it must be a number from 0 to {}", u16::MAX - 3)),
+    }
+}
+
+fn ip_address(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| {
+        "it must be an IP address of this machine, such as 172.17.0.1, not a name".into()
+    })
+}
+
+/// Says how to get ports that are free.
+fn other_ports(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::AddrInUse {
+        io::Error::other(format!(
+            "{error}; give the first of four free ports with --port, or 0 for any"
+        ))
+    } else {
+        error
+    }
+}
+
+async fn life(files: &Files) -> io::Result<ExitCode> {
+    let options = options(files.config.as_deref())?;
+    let events = life::events(&files.events)?;
+    build_functions(&options)?;
+    let system = System::start(options).await?;
+    let problems = life::run(&system, &events, &mut anstream::stdout()).await?;
+    println!();
+    if problems.is_empty() {
+        println!("{}", "All that is configured was done.".green().bold());
+    }
+    for problem in &problems {
+        println!("{} {problem}", "wrong:".red().bold());
+    }
+    Ok(code(problems.is_empty()))
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -166,45 +225,24 @@ fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
-/// Builds the functions' binaries into the folder this binary stands in.
-fn build() -> io::Result<()> {
-    let mut cargo = std::process::Command::new(option_env!("CARGO").unwrap_or("cargo"));
-    // With this package, so that dependencies are built with the features they have already.
-    cargo.args(["build", "--quiet", "--package", "local"]);
-    for (function, _) in FUNCTIONS {
-        cargo.args(["--package", function]);
-    }
-    if !cfg!(debug_assertions) {
-        cargo.arg("--release");
-    }
-    println!("Building the functions ...");
-    match cargo.status()?.success() {
-        true => Ok(()),
-        false => Err(io::Error::other("the functions do not build")),
-    }
+fn build_functions(options: &Options) -> io::Result<()> {
+    eprintln!("{}", "Building the functions ...".dimmed());
+    build::functions(&options.binaries, With::Local)
 }
 
 fn options(config: Option<&Path>) -> io::Result<Options> {
     let mut options = Options::new()?;
     if let Some(path) = config {
-        options.configuration = serde_json::from_str(&read(path)?)
-            .map_err(|error| io::Error::other(format!("{}: {error}", path.display())))?;
+        let (document, _) = load(path)?;
+        options.configuration = serde_json::from_str(&document)?;
     }
     Ok(options)
 }
 
-fn read(path: &Path) -> io::Result<String> {
-    std::fs::read_to_string(path)
-        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
-}
-
-fn which() -> io::Error {
-    io::Error::other("which configuration? give it with --config FILE")
-}
-
 /// A configuration's text, and the integration it makes.
 fn load(path: &Path) -> io::Result<(String, Integration)> {
-    let document = read(path)?;
+    let document = std::fs::read_to_string(path)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
     let integration = Integration::load(&document)
         .map_err(|error| io::Error::other(format!("{}: {error}", path.display())))?;
     Ok((document, integration))
@@ -233,7 +271,7 @@ async fn save(path: &Path, table: &str, region: Option<String>) -> io::Result<Ex
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(system: &System, events: &Path) -> io::Result<ExitCode> {
+async fn serve(system: &System, listen: Option<IpAddr>, events: &Path) -> io::Result<ExitCode> {
     let addresses = &system.addresses;
     println!("\n{}", "The system is up. Ctrl-C ends it.".green().bold());
     for (name, address) in [
@@ -243,6 +281,9 @@ async fn serve(system: &System, events: &Path) -> io::Result<ExitCode> {
         ("Entra ID", addresses.entra),
     ] {
         println!("  {name:<28} http://{address}");
+    }
+    if let Some(listen) = listen {
+        println!("They listen at {listen} too, at the same ports.");
     }
     println!("\nInvoke a function with an event of your own:");
     for (step, file, _) in life::EVENTS {

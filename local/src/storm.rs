@@ -23,6 +23,7 @@ use connect_dynamics::{
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
+use owo_colors::OwoColorize;
 use serde_json::{Map, Value as Json, json};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -193,23 +194,18 @@ pub async fn run(storm: &Storm, mut options: Options) -> io::Result<Audit> {
 
 fn set_chaos(system: &System, table_faults: &Faults, storm: &Storm) {
     let chaos = |effects: &[Effect]| Some(Chaos::new(storm.seed, storm.faults, effects.to_vec()));
-    let status = |status: u16, code: &str, retry_after: Option<u64>| Effect::Status {
-        status,
-        code: code.into(),
-        retry_after,
-    };
     let passing = [
-        status(503, "", None),
-        status(502, "", None),
-        status(504, "", None),
+        Effect::status(503),
+        Effect::status(502),
+        Effect::status(504),
         Effect::CloseBefore,
         Effect::CloseAfter,
         Effect::Delay(200),
     ];
     let mut dynamics = passing.to_vec();
     dynamics.extend([
-        status(429, "0x80072322", Some(1)),
-        status(429, "0x80072326", None),
+        Effect::throttled(1),
+        Effect::refused(429, "0x80072326"),
         Effect::CloseAfter,
         Effect::CloseAfter,
         Effect::HtmlPage,
@@ -223,9 +219,9 @@ fn set_chaos(system: &System, table_faults: &Faults, storm: &Storm) {
     system.entra.faults.set_chaos(chaos(&passing));
     system.secrets_manager.faults.set_chaos(chaos(&passing));
     table_faults.set_chaos(chaos(&[
-        status(400, "ProvisionedThroughputExceededException", None),
-        status(400, "ThrottlingException", None),
-        status(500, "InternalServerError", None),
+        Effect::refused(400, "ProvisionedThroughputExceededException"),
+        Effect::refused(400, "ThrottlingException"),
+        Effect::refused(500, "InternalServerError"),
         Effect::CloseBefore,
         Effect::CloseAfter,
         Effect::Delay(200),
@@ -490,12 +486,23 @@ pub fn print(storm: &Storm, audit: &Audit) {
             Cell::new(value).set_alignment(CellAlignment::Right),
         ]);
     }
-    println!("{table}");
+    for line in table.to_string().lines() {
+        println!("{}", line.trim_end());
+    }
+    println!();
+    if audit.is_clean() {
+        println!(
+            "{}",
+            "Nothing was lost, doubled, wrong, left or late."
+                .green()
+                .bold()
+        );
+    }
     for example in &audit.examples {
-        println!("  {example}");
+        println!("{} {example}", "wrong:".red().bold());
     }
     println!(
-        "--contacts {} --concurrency {} --faults {} --seed {} --processes {}",
+        "The same storm again: cargo run -p local -- storm --contacts {} --concurrency {} --faults {} --seed {} --processes {}",
         storm.contacts, storm.concurrency, storm.faults, storm.seed, storm.processes
     );
 }

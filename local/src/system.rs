@@ -239,9 +239,10 @@ impl System {
             .invoke(REDELIVERY, &event)
             .await
             .ok_or("there is no such function")?;
-        match invoked.is_error {
-            true => Err(invoked.payload.to_string()),
-            false => serde_json::from_value(invoked.payload).map_err(|error| error.to_string()),
+        if invoked.is_error {
+            Err(invoked.payload.to_string())
+        } else {
+            serde_json::from_value(invoked.payload).map_err(|error| error.to_string())
         }
     }
 }

@@ -66,8 +66,9 @@ pub async fn call(address: SocketAddr, operation: &str, request: &Json) -> io::R
     let answer = call.send().await.map_err(io::Error::other)?;
     let status = answer.status();
     let text = answer.text().await.map_err(io::Error::other)?;
-    match status.is_success() {
-        true => serde_json::from_str(&text).map_err(io::Error::other),
-        false => Err(io::Error::other(text)),
+    if status.is_success() {
+        serde_json::from_str(&text).map_err(io::Error::other)
+    } else {
+        Err(io::Error::other(text))
     }
 }

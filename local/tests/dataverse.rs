@@ -10,6 +10,8 @@ use tower::ServiceExt;
 use uuid::Uuid;
 
 const ORIGIN: &str = "http://dataverse.example.com";
+/// The code of a request that cannot be read.
+const MALFORMED: &str = "0x80060888";
 const ID: &str = "5d3f6a1e-9c7b-4e52-8f0a-2b1c4d6e8f90";
 
 struct Environment {
@@ -179,7 +181,7 @@ async fn a_missing_unknown_expired_or_foreign_token_is_401() {
 
 // https://learn.microsoft.com/power-apps/developer/data-platform/webapi/create-entity-web-api
 #[tokio::test]
-async fn a_create_answers_204_or_201_with_the_records_uri() {
+async fn a_create_answers_204_with_the_records_uri_or_201_with_the_record() {
     let environment = environment().await;
     let created = environment
         .post("phonecalls", json!({"activityid": ID, "subject": "x"}))
@@ -211,13 +213,7 @@ async fn a_create_answers_204_or_201_with_the_records_uri() {
             .unwrap()
             .starts_with("W/\"")
     );
-    let id = created.body["activityid"].as_str().unwrap();
-    assert!(
-        created.headers["OData-EntityId"]
-            .to_str()
-            .unwrap()
-            .ends_with(&format!("phonecalls({id})"))
-    );
+    assert!(!created.headers.contains_key("OData-EntityId"));
 }
 
 // https://learn.microsoft.com/power-apps/developer/data-platform/reference/web-service-error-codes (0x80040237)
@@ -374,9 +370,29 @@ async fn unknown_columns_wrong_types_and_long_texts_are_refused() {
             "maximum allowed length of '2000'",
         ),
         (
-            json!({"statecode": 9}),
+            json!({"prioritycode": 9}),
             "0x80044327",
             "outside the valid range",
+        ),
+        (
+            json!({"actualdurationminutes": -1}),
+            "0x80044327",
+            "outside the valid range",
+        ),
+        (
+            json!({"scheduleddurationminutes": 5}),
+            "0x80048d19",
+            "'scheduleddurationminutes' is read-only",
+        ),
+        (
+            json!({"statecode": 1, "statuscode": 4}),
+            "0x80048d19",
+            "'statecode' cannot be set on create",
+        ),
+        (
+            json!({"statuscode": 2}),
+            "0x80048408",
+            "2 is not a valid status code for state code PhoneCallState.Open on phonecall",
         ),
         (
             json!({"nobody@odata.bind": format!("/contacts({ID})")}),
@@ -414,6 +430,73 @@ async fn unknown_columns_wrong_types_and_long_texts_are_refused() {
     assert_eq!(
         environment.dataverse.records("phonecalls")[0]["actualstart"],
         "2026-02-04T20:14:16Z"
+    );
+}
+
+// https://learn.microsoft.com/power-apps/developer/data-platform/reference/entities/phonecall
+#[tokio::test]
+async fn a_phone_call_begins_open_outgoing_and_of_normal_priority() {
+    let environment = environment().await;
+    environment.post("phonecalls", json!({})).await;
+    environment
+        .post(
+            "phonecalls",
+            json!({"directioncode": false, "prioritycode": 2, "isbilled": true, "leftvoicemail": true}),
+        )
+        .await;
+    let columns = [
+        "directioncode",
+        "prioritycode",
+        "isbilled",
+        "leftvoicemail",
+        "statecode",
+        "statuscode",
+    ];
+    let mut held = environment.dataverse.records("phonecalls");
+    held.sort_by_key(|record| record["versionnumber"].as_i64());
+    let held: Vec<Vec<&Json>> = held
+        .iter()
+        .map(|record| columns.iter().map(|column| &record[*column]).collect())
+        .collect();
+    assert_eq!(
+        json!(held),
+        json!([[true, 1, false, false, 0, 1], [false, 2, true, true, 0, 1]])
+    );
+}
+
+// https://learn.microsoft.com/power-apps/developer/data-platform/behavior-specialized-update-operations
+#[tokio::test]
+async fn an_update_sets_the_state_with_a_status_reason_of_its_own_and_a_closed_call_takes_more() {
+    let environment = environment().await;
+    let id = Uuid::try_parse(ID).unwrap();
+    let record = format!("phonecalls({ID})");
+    environment
+        .post("phonecalls", json!({"activityid": ID}))
+        .await;
+    for (body, status, state) in [
+        (json!({"statecode": 1}), 204, [1, 2]),
+        (json!({"subject": "still taken"}), 204, [1, 2]),
+        (json!({"statecode": 1, "statuscode": 4}), 204, [1, 4]),
+        (json!({"statecode": 2, "statuscode": 4}), 400, [1, 4]),
+        (json!({"statuscode": 1}), 400, [1, 4]),
+        (json!({"statecode": 2}), 204, [2, 3]),
+        (json!({"description": "still taken"}), 204, [2, 3]),
+    ] {
+        let answer = environment
+            .patch(&record, &[("If-Match", "*")], body.clone())
+            .await;
+        assert_eq!(answer.status, status, "{body}: {}", answer.body);
+        let held = environment.dataverse.record("phonecalls", id).unwrap();
+        assert_eq!(
+            json!([held["statecode"], held["statuscode"]]),
+            json!(state),
+            "{body}"
+        );
+    }
+    let held = environment.dataverse.record("phonecalls", id).unwrap();
+    assert_eq!(
+        (&held["subject"], &held["description"]),
+        (&json!("still taken"), &json!("still taken"))
     );
 }
 
@@ -497,26 +580,40 @@ async fn queries_select_filter_order_and_stop_as_documented() {
         records[0]["activityid"].is_string(),
         "the primary key is always there"
     );
-    for (query, message) in [
+    for (query, code, message) in [
         (
             "$select=nope",
+            "0x0",
             "Could not find a property named 'nope' on type 'Microsoft.Dynamics.CRM.phonecall'.",
         ),
         (
             "$filter=nope%20eq%201",
+            "0x0",
             "Could not find a property named 'nope'",
         ),
-        ("$filter=subject%20eq", "literal is expected"),
-        ("$orderby=nope", "Could not find a property named 'nope'"),
-        ("$top=x", "Invalid value 'x' for $top"),
-        ("$search=x", "The query parameter $search is not supported."),
-        ("subject=x", "The query parameter subject is not supported."),
-        ("$top=1&$top=2", "more than once"),
+        ("$filter=subject%20eq", MALFORMED, "literal is expected"),
+        (
+            "$orderby=nope",
+            "0x0",
+            "Could not find a property named 'nope'",
+        ),
+        ("$top=x", MALFORMED, "Invalid value 'x' for $top"),
+        (
+            "$search=x",
+            MALFORMED,
+            "The query parameter $search is not supported.",
+        ),
+        (
+            "subject=x",
+            MALFORMED,
+            "The query parameter subject is not supported.",
+        ),
+        ("$top=1&$top=2", MALFORMED, "more than once"),
     ] {
         let refused = environment.get(&format!("phonecalls?{query}")).await;
         assert_eq!(
             (refused.refusal().0, refused.refusal().1),
-            (400, "0x80060888"),
+            (400, code),
             "{query}"
         );
         assert!(
@@ -552,6 +649,8 @@ async fn an_application_without_a_user_or_a_privilege_is_403() {
             .contains("is missing prvCreateActivity privilege")
     );
     assert_eq!(environment.get("phonecalls").await.status, 200);
+    let other = environment.post("contacts", json!({})).await;
+    assert_eq!(other.status, 204, "contacts have a privilege of their own");
     environment.dataverse.set_application_user(false);
     let refused = environment.get("phonecalls").await;
     assert_eq!(
@@ -568,17 +667,23 @@ async fn an_application_without_a_user_or_a_privilege_is_403() {
 #[tokio::test]
 async fn methods_versions_and_content_types_are_checked() {
     let environment = environment().await;
-    assert_eq!(
-        environment.patch("phonecalls", &[], json!({})).await.status,
-        405
-    );
-    assert_eq!(
-        environment
-            .send("DELETE", &format!("phonecalls({ID})"), &[], Json::Null)
-            .await
-            .status,
-        405
-    );
+    let record = format!("phonecalls({ID})");
+    for (method, target) in [
+        ("PATCH", "phonecalls"),
+        ("POST", &record),
+        ("DELETE", &record),
+    ] {
+        let refused = environment.send(method, target, &[], json!({})).await;
+        assert_eq!(
+            refused.refusal(),
+            (
+                404,
+                "",
+                &*format!("The requested resource does not support http method '{method}'.")
+            ),
+            "{target}"
+        );
+    }
     assert_eq!(
         environment
             .send("POST", "phonecalls", &[], Json::Null)

@@ -74,6 +74,32 @@ pub enum Effect {
     SlowAnswer,
 }
 
+impl Effect {
+    /// A refusal with a status and no code.
+    pub fn status(status: u16) -> Effect {
+        Effect::refused(status, "")
+    }
+
+    /// A refusal with a status and a code.
+    pub fn refused(status: u16, code: &str) -> Effect {
+        Effect::Status {
+            status,
+            code: code.to_owned(),
+            retry_after: None,
+        }
+    }
+
+    /// Dataverse's limit of requests, with the seconds until it takes the next.
+    /// <https://learn.microsoft.com/power-apps/developer/data-platform/api-limits>
+    pub fn throttled(retry_after: u64) -> Effect {
+        Effect::Status {
+            status: 429,
+            code: "0x80072322".to_owned(),
+            retry_after: Some(retry_after),
+        }
+    }
+}
+
 /// A stand-in's faults.
 #[derive(Debug, Clone, Default)]
 pub struct Faults {
@@ -110,9 +136,10 @@ impl Chaos {
         *times += 1;
         let mut chance =
             fastrand::Rng::with_seed(identity ^ times.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        match chance.f64() < self.rate {
-            true => chance.choice(&self.effects).cloned(),
-            false => None,
+        if chance.f64() < self.rate {
+            chance.choice(&self.effects).cloned()
+        } else {
+            None
         }
     }
 }
@@ -146,6 +173,16 @@ impl Faults {
             method: String::new(),
             path: String::new(),
             times,
+            effect,
+        });
+    }
+
+    /// A fault that the next request with this method meets.
+    pub fn once_at(&self, method: &str, effect: Effect) {
+        self.add(Fault {
+            method: method.to_owned(),
+            path: String::new(),
+            times: 1,
             effect,
         });
     }

@@ -5,39 +5,64 @@
 //! The alternate keys are not Dataverse's: an environment defines its own, and this one has defined
 //! contacts' e-mail address and accounts' number.
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 /// A table.
-pub struct Table {
-    pub logical_name: &'static str,
-    pub entity_set: &'static str,
-    pub primary_key: &'static str,
-    pub columns: &'static [Column],
-    pub lookups: &'static [Lookup],
-    pub alternate_keys: &'static [&'static str],
+pub(super) struct Table {
+    pub(super) logical_name: &'static str,
+    pub(super) entity_set: &'static str,
+    pub(super) primary_key: &'static str,
+    pub(super) columns: &'static [Column],
+    pub(super) lookups: &'static [Lookup],
+    pub(super) alternate_keys: &'static [&'static str],
     /// Activities share one key space.
-    pub is_activity: bool,
+    pub(super) is_activity: bool,
+    /// What stands after the verb in its privileges' names: `Activity` of `prvCreateActivity`.
+    /// Activities share theirs.
+    pub(super) privilege: &'static str,
+    /// The values of `statecode`; a record begins in the first.
+    pub(super) states: &'static [State],
 }
 
-pub struct Column {
-    pub name: &'static str,
-    pub kind: Kind,
-    pub is_read_only: bool,
+pub(super) struct Column {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) access: Access,
+    /// Its value in a new record that does not name it.
+    pub(super) default: fn() -> Json,
+}
+
+/// When a column can be written. Dataverse drops some of what it does not take without a word; the
+/// stand-in says so, because a test or a user would not notice otherwise.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Access {
+    Writable,
+    NotOnCreate,
+    ReadOnly,
+}
+
+pub(super) struct State {
+    pub(super) code: i64,
+    /// As Dataverse names it in its messages.
+    pub(super) name: &'static str,
+    /// The values of `statuscode` that belong to it, its default first.
+    pub(super) status_codes: &'static [i64],
 }
 
 /// A single-valued navigation property, set by `<name>@odata.bind`.
-pub struct Lookup {
-    pub name: &'static str,
-    pub target: &'static str,
+pub(super) struct Lookup {
+    pub(super) name: &'static str,
+    pub(super) target: &'static str,
     /// The column that reads it: `_regardingobjectid_value`.
-    pub column: &'static str,
+    pub(super) column: &'static str,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
+pub(super) enum Kind {
     Text(usize),
-    Integer,
+    /// From 0 to this.
+    Integer(i64),
     Boolean,
     DateTime,
     Guid,
@@ -49,15 +74,37 @@ const fn column(name: &'static str, kind: Kind) -> Column {
     Column {
         name,
         kind,
-        is_read_only: false,
+        access: Access::Writable,
+        default: || Json::Null,
     }
 }
 
 const fn read_only(name: &'static str, kind: Kind) -> Column {
     Column {
+        access: Access::ReadOnly,
+        ..column(name, kind)
+    }
+}
+
+const fn not_on_create(name: &'static str, kind: Kind) -> Column {
+    Column {
+        access: Access::NotOnCreate,
+        ..column(name, kind)
+    }
+}
+
+const fn with_default(name: &'static str, kind: Kind, default: fn() -> Json) -> Column {
+    Column {
+        default,
+        ..column(name, kind)
+    }
+}
+
+const fn state(code: i64, name: &'static str, status_codes: &'static [i64]) -> State {
+    State {
+        code,
         name,
-        kind,
-        is_read_only: true,
+        status_codes,
     }
 }
 
@@ -69,15 +116,17 @@ const fn lookup(name: &'static str, target: &'static str, column: &'static str) 
     }
 }
 
+const MAX: i64 = i32::MAX as i64;
+
 /// Columns that every table has.
-pub const COMMON: &[Column] = &[
+pub(super) const COMMON: &[Column] = &[
     read_only("createdon", Kind::DateTime),
     read_only("modifiedon", Kind::DateTime),
     column("overriddencreatedon", Kind::DateTime),
-    read_only("versionnumber", Kind::Integer),
+    read_only("versionnumber", Kind::Integer(i64::MAX)),
 ];
 
-pub const TABLES: &[Table] = &[
+pub(super) const TABLES: &[Table] = &[
     Table {
         logical_name: "phonecall",
         entity_set: "phonecalls",
@@ -92,13 +141,14 @@ pub const TABLES: &[Table] = &[
             column("actualend", Kind::DateTime),
             column("scheduledstart", Kind::DateTime),
             column("scheduledend", Kind::DateTime),
-            column("actualdurationminutes", Kind::Integer),
-            column("scheduleddurationminutes", Kind::Integer),
-            column("directioncode", Kind::Boolean),
-            column("leftvoicemail", Kind::Boolean),
-            column("isbilled", Kind::Boolean),
-            column("prioritycode", Kind::Choice(&[0, 1, 2])),
-            column("statecode", Kind::Choice(&[0, 1, 2])),
+            column("actualdurationminutes", Kind::Integer(MAX)),
+            read_only("scheduleddurationminutes", Kind::Integer(MAX)),
+            // True is outgoing.
+            with_default("directioncode", Kind::Boolean, || json!(true)),
+            with_default("leftvoicemail", Kind::Boolean, || json!(false)),
+            with_default("isbilled", Kind::Boolean, || json!(false)),
+            with_default("prioritycode", Kind::Choice(&[0, 1, 2]), || json!(1)),
+            not_on_create("statecode", Kind::Choice(&[0, 1, 2])),
             column("statuscode", Kind::Choice(&[1, 2, 3, 4])),
             read_only("activitytypecode", Kind::Text(64)),
         ],
@@ -121,6 +171,13 @@ pub const TABLES: &[Table] = &[
         ],
         alternate_keys: &[],
         is_activity: true,
+        privilege: "Activity",
+        // https://learn.microsoft.com/power-apps/developer/data-platform/reference/entities/phonecall#BKMK_StatusCode
+        states: &[
+            state(0, "PhoneCallState.Open", &[1]),
+            state(1, "PhoneCallState.Completed", &[2, 4]),
+            state(2, "PhoneCallState.Canceled", &[3]),
+        ],
     },
     Table {
         logical_name: "task",
@@ -135,10 +192,10 @@ pub const TABLES: &[Table] = &[
             column("actualend", Kind::DateTime),
             column("scheduledstart", Kind::DateTime),
             column("scheduledend", Kind::DateTime),
-            column("actualdurationminutes", Kind::Integer),
-            column("percentcomplete", Kind::Integer),
-            column("prioritycode", Kind::Choice(&[0, 1, 2])),
-            column("statecode", Kind::Choice(&[0, 1, 2])),
+            column("actualdurationminutes", Kind::Integer(MAX)),
+            column("percentcomplete", Kind::Integer(100)),
+            with_default("prioritycode", Kind::Choice(&[0, 1, 2]), || json!(1)),
+            not_on_create("statecode", Kind::Choice(&[0, 1, 2])),
             column("statuscode", Kind::Choice(&[2, 3, 4, 5, 6, 7])),
             read_only("activitytypecode", Kind::Text(64)),
         ],
@@ -161,6 +218,12 @@ pub const TABLES: &[Table] = &[
         ],
         alternate_keys: &[],
         is_activity: true,
+        privilege: "Activity",
+        states: &[
+            state(0, "TaskState.Open", &[2, 3, 4, 7]),
+            state(1, "TaskState.Completed", &[5]),
+            state(2, "TaskState.Canceled", &[6]),
+        ],
     },
     Table {
         logical_name: "contact",
@@ -178,7 +241,7 @@ pub const TABLES: &[Table] = &[
             column("birthdate", Kind::DateTime),
             column("donotphone", Kind::Boolean),
             column("preferredcontactmethodcode", Kind::Choice(&[1, 2, 3, 4, 5])),
-            column("statecode", Kind::Choice(&[0, 1])),
+            not_on_create("statecode", Kind::Choice(&[0, 1])),
             column("statuscode", Kind::Choice(&[1, 2])),
         ],
         lookups: &[
@@ -195,6 +258,11 @@ pub const TABLES: &[Table] = &[
         ],
         alternate_keys: &["emailaddress1"],
         is_activity: false,
+        privilege: "Contact",
+        states: &[
+            state(0, "ContactState.Active", &[1]),
+            state(1, "ContactState.Inactive", &[2]),
+        ],
     },
     Table {
         logical_name: "account",
@@ -207,7 +275,7 @@ pub const TABLES: &[Table] = &[
             column("emailaddress1", Kind::Text(100)),
             column("websiteurl", Kind::Text(200)),
             column("description", Kind::Text(2000)),
-            column("numberofemployees", Kind::Integer),
+            column("numberofemployees", Kind::Integer(MAX)),
             column("statecode", Kind::Choice(&[0, 1])),
             column("statuscode", Kind::Choice(&[1, 2])),
         ],
@@ -218,6 +286,11 @@ pub const TABLES: &[Table] = &[
         )],
         alternate_keys: &["accountnumber"],
         is_activity: false,
+        privilege: "Account",
+        states: &[
+            state(0, "AccountState.Active", &[1]),
+            state(1, "AccountState.Inactive", &[2]),
+        ],
     },
     Table {
         logical_name: "incident",
@@ -229,7 +302,7 @@ pub const TABLES: &[Table] = &[
             column("description", Kind::Text(2000)),
             column("caseorigincode", Kind::Choice(&[1, 2, 3, 2483, 3986])),
             column("prioritycode", Kind::Choice(&[1, 2, 3])),
-            column("statecode", Kind::Choice(&[0, 1, 2])),
+            not_on_create("statecode", Kind::Choice(&[0, 1, 2])),
             column("statuscode", Kind::Choice(&[1, 2, 3, 4, 5, 6, 1000, 2000])),
         ],
         lookups: &[
@@ -239,23 +312,29 @@ pub const TABLES: &[Table] = &[
         ],
         alternate_keys: &[],
         is_activity: false,
+        privilege: "Incident",
+        states: &[
+            state(0, "IncidentState.Active", &[1, 2, 3, 4]),
+            state(1, "IncidentState.Resolved", &[5, 1000]),
+            state(2, "IncidentState.Canceled", &[6, 2000]),
+        ],
     },
 ];
 
 impl Table {
-    pub fn by_entity_set(name: &str) -> Option<&'static Table> {
+    pub(super) fn by_entity_set(name: &str) -> Option<&'static Table> {
         TABLES.iter().find(|table| table.entity_set == name)
     }
 
     /// A column's kind by its name, lookup columns and the primary key included.
-    pub fn kind(&self, name: &str) -> Option<Kind> {
+    pub(super) fn kind(&self, name: &str) -> Option<Kind> {
         if name == self.primary_key || self.lookups.iter().any(|lookup| lookup.column == name) {
             return Some(Kind::Guid);
         }
         self.column(name).map(|column| column.kind)
     }
 
-    pub fn column(&self, name: &str) -> Option<&'static Column> {
+    pub(super) fn column(&self, name: &str) -> Option<&'static Column> {
         self.columns
             .iter()
             .chain(COMMON)
@@ -265,10 +344,10 @@ impl Table {
 
 impl Kind {
     /// OData's name for the type.
-    pub fn edm(self) -> &'static str {
+    pub(super) fn edm(self) -> &'static str {
         match self {
             Kind::Text(_) => "Edm.String",
-            Kind::Integer | Kind::Choice(_) => "Edm.Int32",
+            Kind::Integer(_) | Kind::Choice(_) => "Edm.Int32",
             Kind::Boolean => "Edm.Boolean",
             Kind::DateTime => "Edm.DateTimeOffset",
             Kind::Guid => "Edm.Guid",
@@ -276,11 +355,11 @@ impl Kind {
     }
 
     /// Whether a JSON value has this type. Null fits every column.
-    pub fn accepts(self, value: &Json) -> bool {
+    pub(super) fn accepts(self, value: &Json) -> bool {
         match (self, value) {
             (_, Json::Null) => true,
             (Kind::Text(_), Json::String(_)) => true,
-            (Kind::Integer | Kind::Choice(_), Json::Number(number)) => number
+            (Kind::Integer(_) | Kind::Choice(_), Json::Number(number)) => number
                 .as_i64()
                 .is_some_and(|number| i32::try_from(number).is_ok()),
             (Kind::Boolean, Json::Bool(_)) => true,
@@ -292,7 +371,7 @@ impl Kind {
 }
 
 /// A date, or a date with time and offset.
-pub fn is_date_time(text: &str) -> bool {
+pub(super) fn is_date_time(text: &str) -> bool {
     text.parse::<jiff::Timestamp>().is_ok()
         || text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok()
 }

@@ -8,7 +8,10 @@ use std::cmp::Ordering;
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
-use super::schema::{Kind, Table, is_date_time};
+use super::super::{
+    error::Refusal,
+    schema::{Kind, Table, is_date_time},
+};
 
 /// A parsed filter.
 #[derive(Debug, PartialEq)]
@@ -50,8 +53,8 @@ impl Filter {
     /// Parses a filter against a table.
     ///
     /// # Errors
-    /// The message Dataverse gives for a filter it cannot read.
-    pub(super) fn parse(table: &Table, text: &str) -> Result<Filter, String> {
+    /// What Dataverse answers to a filter that it cannot read.
+    pub(super) fn parse(table: &Table, text: &str) -> Result<Filter, Refusal> {
         let mut parser = Parser {
             table,
             tokens: tokens(text)?,
@@ -60,10 +63,10 @@ impl Filter {
         let filter = parser.or()?;
         match parser.peek() {
             None => Ok(filter),
-            Some(_) => Err(format!(
+            Some(_) => Err(Refusal::malformed(format!(
                 "Syntax error at position {} in '{text}'.",
                 parser.at
-            )),
+            ))),
         }
     }
 
@@ -129,7 +132,7 @@ pub(super) fn compare(left: &Json, right: &Json) -> Option<Ordering> {
     }
 }
 
-fn tokens(text: &str) -> Result<Vec<Token>, String> {
+fn tokens(text: &str) -> Result<Vec<Token>, Refusal> {
     let mut tokens = Vec::new();
     let mut chars = text.chars().peekable();
     while let Some(&c) = chars.peek() {
@@ -151,9 +154,9 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
                 loop {
                     match chars.next() {
                         None => {
-                            return Err(format!(
+                            return Err(Refusal::malformed(format!(
                                 "There is an unterminated string literal in '{text}'."
-                            ));
+                            )));
                         }
                         Some('\'') if chars.peek() == Some(&'\'') => {
                             chars.next();
@@ -203,14 +206,17 @@ impl Parser<'_> {
         found
     }
 
-    fn expect(&mut self, token: &Token) -> Result<(), String> {
+    fn expect(&mut self, token: &Token) -> Result<(), Refusal> {
         match self.next() {
             Some(next) if next == *token => Ok(()),
-            _ => Err(format!("Syntax error at token {} of the filter.", self.at)),
+            _ => Err(Refusal::malformed(format!(
+                "Syntax error at token {} of the filter.",
+                self.at
+            ))),
         }
     }
 
-    fn or(&mut self) -> Result<Filter, String> {
+    fn or(&mut self) -> Result<Filter, Refusal> {
         let mut left = self.and()?;
         while self.take_word("or") {
             left = Filter::Or(Box::new(left), Box::new(self.and()?));
@@ -218,7 +224,7 @@ impl Parser<'_> {
         Ok(left)
     }
 
-    fn and(&mut self) -> Result<Filter, String> {
+    fn and(&mut self) -> Result<Filter, Refusal> {
         let mut left = self.not()?;
         while self.take_word("and") {
             left = Filter::And(Box::new(left), Box::new(self.not()?));
@@ -226,7 +232,7 @@ impl Parser<'_> {
         Ok(left)
     }
 
-    fn not(&mut self) -> Result<Filter, String> {
+    fn not(&mut self) -> Result<Filter, Refusal> {
         if self.take_word("not") {
             return Ok(Filter::Not(Box::new(self.not()?)));
         }
@@ -239,9 +245,11 @@ impl Parser<'_> {
         self.comparison()
     }
 
-    fn comparison(&mut self) -> Result<Filter, String> {
+    fn comparison(&mut self) -> Result<Filter, Refusal> {
         let Some(Token::Word(word)) = self.next() else {
-            return Err("Syntax error: a column or a function is expected in the filter.".into());
+            return Err(Refusal::malformed(
+                "Syntax error: a column or a function is expected in the filter.",
+            ));
         };
         let function = match word.as_str() {
             "contains" => Some(Function::Contains),
@@ -252,20 +260,24 @@ impl Parser<'_> {
         if let Some(function) = function {
             self.expect(&Token::Open)?;
             let Some(Token::Word(column)) = self.next() else {
-                return Err(format!("Syntax error: `{word}` needs a column."));
+                return Err(Refusal::malformed(format!(
+                    "Syntax error: `{word}` needs a column."
+                )));
             };
             self.kind(&column)?;
             self.expect(&Token::Comma)?;
             let Some(Token::Text(wanted)) = self.next() else {
-                return Err(format!(
+                return Err(Refusal::malformed(format!(
                     "Syntax error: `{word}` needs a text in single quotes."
-                ));
+                )));
             };
             self.expect(&Token::Close)?;
             return Ok(Filter::Text(function, column, wanted));
         }
         if self.peek() == Some(&Token::Open) {
-            return Err(format!("An unknown function with name '{word}' was found."));
+            return Err(Refusal::malformed(format!(
+                "An unknown function with name '{word}' was found."
+            )));
         }
         let kind = self.kind(&word)?;
         let operator = match self.next() {
@@ -276,18 +288,22 @@ impl Parser<'_> {
                 "ge" => Operator::GreaterOrEqual,
                 "lt" => Operator::Less,
                 "le" => Operator::LessOrEqual,
-                other => return Err(format!("Syntax error: there is no operator '{other}'.")),
+                other => {
+                    return Err(Refusal::malformed(format!(
+                        "Syntax error: there is no operator '{other}'."
+                    )));
+                }
             },
             _ => {
-                return Err(format!(
+                return Err(Refusal::malformed(format!(
                     "Syntax error: an operator is expected after '{word}'."
-                ));
+                )));
             }
         };
         let literal = match self.next() {
             Some(Token::Text(text)) => Json::String(text),
             Some(Token::Word(word)) => literal(&word)?,
-            _ => return Err("Syntax error: a literal is expected.".into()),
+            _ => return Err(Refusal::malformed("Syntax error: a literal is expected.")),
         };
         let fits = match (&literal, kind) {
             (Json::Null, _) => true,
@@ -295,28 +311,28 @@ impl Parser<'_> {
             // Quoted dates and GUIDs are text to OData.
             (Json::String(text), Kind::DateTime) => is_date_time(text),
             (Json::String(text), Kind::Guid) => Uuid::try_parse(text).is_ok(),
-            (Json::Number(_), Kind::Integer | Kind::Choice(_)) | (Json::Bool(_), Kind::Boolean) => {
-                true
-            }
+            (Json::Number(_), Kind::Integer(_) | Kind::Choice(_))
+            | (Json::Bool(_), Kind::Boolean) => true,
             _ => false,
         };
-        match fits {
-            true => Ok(Filter::Compare(word, operator, literal)),
-            false => Err(format!(
+        if fits {
+            Ok(Filter::Compare(word, operator, literal))
+        } else {
+            Err(Refusal::malformed(format!(
                 "A binary operator with incompatible types was detected. Found operand types '{}' and another for operator kind '{operator:?}'.",
                 kind.edm()
-            )),
+            )))
         }
     }
 
-    fn kind(&self, column: &str) -> Result<Kind, String> {
+    fn kind(&self, column: &str) -> Result<Kind, Refusal> {
         self.table
             .kind(column)
-            .ok_or_else(|| super::no_property(self.table, column))
+            .ok_or_else(|| Refusal::no_property(self.table, column))
     }
 }
 
-fn literal(word: &str) -> Result<Json, String> {
+fn literal(word: &str) -> Result<Json, Refusal> {
     if let Ok(number) = word.parse::<i64>() {
         return Ok(number.into());
     }
@@ -325,9 +341,9 @@ fn literal(word: &str) -> Result<Json, String> {
         "true" => Ok(true.into()),
         "false" => Ok(false.into()),
         word if Uuid::try_parse(word).is_ok() || is_date_time(word) => Ok(word.into()),
-        word => Err(format!(
+        word => Err(Refusal::malformed(format!(
             "Could not find a property or a literal named '{word}'."
-        )),
+        ))),
     }
 }
 
@@ -344,7 +360,7 @@ mod tests {
             "activityid": "5d3f6a1e-9c7b-4e52-8f0a-2b1c4d6e8f90"
         });
         Filter::parse(table, filter)
-            .unwrap_or_else(|error| panic!("{filter}: {error}"))
+            .unwrap_or_else(|refusal| panic!("{filter}: {}", refusal.message))
             .matches(record.as_object().unwrap())
     }
 
@@ -394,8 +410,8 @@ mod tests {
             ("subject eq x", "Could not find"),
             ("", "Syntax error"),
         ] {
-            let error = Filter::parse(table, filter).unwrap_err();
-            assert!(error.contains(message), "{filter}: {error}");
+            let refused = Filter::parse(table, filter).unwrap_err().message;
+            assert!(refused.contains(message), "{filter}: {refused}");
         }
     }
 }
