@@ -15,7 +15,6 @@ use std::{
 
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use lambda_runtime::{Context, Diagnostic, Error, LambdaEvent, service_fn};
-use metrics_cloudwatch_embedded::Collector;
 use serde_json::Value as Json;
 use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
@@ -41,7 +40,7 @@ const WARM_UP: Duration = Duration::from_secs(4);
 /// # Errors
 /// When an environment variable is missing, or the runtime API cannot be spoken to.
 pub async fn run(step: StepName) -> Result<(), Error> {
-    let (worker, collector) = set_up().await?;
+    let worker = set_up().await?;
     let invoke = |event: LambdaEvent<Json>| async {
         let (payload, context) = event.into_parts();
         let deadline = deadline(&context);
@@ -53,7 +52,7 @@ pub async fn run(step: StepName) -> Result<(), Error> {
             deadline,
         };
         let reply = worker.handle(invocation).await;
-        metrics::flush(collector);
+        metrics::flush();
         reply.map_err(|error| failure("EventNotStored", &error))
     };
     lambda_runtime::run(service_fn(invoke)).await
@@ -64,22 +63,22 @@ pub async fn run(step: StepName) -> Result<(), Error> {
 /// # Errors
 /// As [`run`].
 pub async fn run_redelivery() -> Result<(), Error> {
-    let (worker, collector) = set_up().await?;
+    let worker = set_up().await?;
     let invoke = |event: LambdaEvent<Json>| async {
         let (payload, context) = event.into_parts();
         let order = Order::parse(&payload).map_err(|error| failure("NoOrder", &error))?;
         let report = worker
             .redeliver(&order, &context.request_id, deadline(&context))
             .await;
-        metrics::flush(collector);
+        metrics::flush();
         report.map_err(|error| failure("NotRedelivered", &error))
     };
     lambda_runtime::run(service_fn(invoke)).await
 }
 
-async fn set_up() -> Result<(Worker, Option<&'static Collector>), Error> {
+async fn set_up() -> Result<Worker, Error> {
     start_log();
-    let collector = metrics::set_up();
+    metrics::set_up();
     crash::set_up();
     let table = std::env::var("TABLE_NAME").map_err(
         |_| "the environment variable TABLE_NAME is missing; it names the DynamoDB table",
@@ -91,7 +90,7 @@ async fn set_up() -> Result<(Worker, Option<&'static Collector>), Error> {
     let integrations = Arc::new(Integrations::new(store.clone(), secrets));
     let worker = Worker::new(store, integrations, &integration);
     worker.warm_up(Instant::now() + WARM_UP).await;
-    Ok((worker, collector))
+    Ok(worker)
 }
 
 /// What an invocation that fails tells its caller: `errorType` and `errorMessage`.
