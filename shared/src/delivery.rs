@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::{
     contact::Contact,
     crash,
-    dynamics::Response,
+    dataverse::Response,
     event::{Event, EventError},
     history::{History, Next, State, StepKey, backoff},
     integration::{Integration, Step, StepName},

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    crash,
+    certificates, crash,
     delivery::{Invocation, Worker},
     integration::StepName,
     integrations::Integrations,
@@ -125,11 +125,10 @@ pub async fn aws_config() -> SdkConfig {
         .connect_timeout(Duration::from_secs(1))
         .operation_attempt_timeout(Duration::from_secs(2))
         .build();
-    aws_config::defaults(BehaviorVersion::v2026_01_12())
+    let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
         .retry_config(RetryConfig::standard().with_max_attempts(3))
-        .timeout_config(timeouts)
-        .load()
-        .await
+        .timeout_config(timeouts);
+    certificates::for_aws(config).load().await
 }
 
 /// Structured JSON, one line an event, without values of attributes.

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::{
     address::{Address, Convention},
     body::Body,
+    dataverse::{Method, Table},
     pasted::parse_object,
     recording::ObjectKind,
     scope::{Scope, response_name},
@@ -287,25 +288,6 @@ pub struct RequestConfiguration {
     pub logical_name: Option<String>,
 }
 
-/// A request's method.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Method {
-    Get,
-    Post,
-    Patch,
-}
-
-impl Method {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Method::Get => "GET",
-            Method::Post => "POST",
-            Method::Patch => "PATCH",
-        }
-    }
-}
-
 /// A JSON object, or text as it was pasted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "a JSON object, or a string")]
@@ -359,14 +341,6 @@ pub struct RequestTemplate {
     pub table: Table,
     pub address: Address,
     pub body: Option<Body>,
-}
-
-/// A Dataverse table's three names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Table {
-    pub entity_set: String,
-    pub logical_name: String,
-    pub primary_key: String,
 }
 
 /// Everything that is wrong with a configuration document.
@@ -504,46 +478,6 @@ impl Integration {
             );
         }
         Some(fields)
-    }
-}
-
-impl Connection {
-    /// The token's scope.
-    /// <https://learn.microsoft.com/entra/identity-platform/scopes-oidc#the-default-scope>
-    pub fn token_scope(&self) -> String {
-        match &self.scope {
-            Some(scope) => scope.clone(),
-            None => format!("{}/.default", self.environment_uri.trim_end_matches('/')),
-        }
-    }
-
-    /// The Web API's root: `<environment>/api/data/v<version>/`.
-    pub fn service_root(&self) -> String {
-        format!(
-            "{}/api/data/v{}/",
-            self.environment_uri.trim_end_matches('/'),
-            self.api_version
-        )
-    }
-
-    /// Where tokens are had:
-    /// <https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow>
-    pub fn token_endpoint(&self) -> String {
-        format!(
-            "{}/{}/oauth2/v2.0/token",
-            self.authority.trim_end_matches('/'),
-            self.tenant_id
-        )
-    }
-
-    /// The page that shows a record:
-    /// <https://learn.microsoft.com/power-apps/developer/model-driven-apps/open-forms-views-dialogs-reports-url>
-    pub fn record_url(&self, logical_name: &str, record_id: Uuid) -> String {
-        format!(
-            "{}/main.aspx?appid={}&pagetype=entityrecord&etn={logical_name}&id={record_id}",
-            self.environment_uri.trim_end_matches('/'),
-            self.app_id
-        )
     }
 }
 
@@ -843,48 +777,6 @@ fn is_identifier(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-impl Table {
-    /// A table by its entity set's name. Activities share the primary key `activityid`; another
-    /// table's is its logical name with `id`.
-    /// <https://learn.microsoft.com/power-apps/developer/data-platform/reference/about-entity-reference>
-    fn new(entity_set: &str, primary_key: Option<String>, logical_name: Option<String>) -> Table {
-        let logical_name = logical_name.unwrap_or_else(|| {
-            // The plurals Dataverse makes: opportunities, faxes, addresses, phonecalls.
-            match entity_set {
-                set if set.ends_with("ies") => format!("{}y", &set[..set.len() - 3]),
-                set if ["xes", "sses", "shes", "ches"]
-                    .iter()
-                    .any(|end| set.ends_with(end)) =>
-                {
-                    set[..set.len() - 2].to_owned()
-                }
-                set => set.strip_suffix('s').unwrap_or(set).to_owned(),
-            }
-        });
-        let is_activity = matches!(
-            logical_name.as_str(),
-            "phonecall"
-                | "task"
-                | "email"
-                | "appointment"
-                | "letter"
-                | "fax"
-                | "socialactivity"
-                | "serviceappointment"
-                | "activitypointer"
-        );
-        let primary_key = primary_key.unwrap_or_else(|| match is_activity {
-            true => "activityid".to_owned(),
-            false => format!("{logical_name}id"),
-        });
-        Table {
-            entity_set: entity_set.to_owned(),
-            logical_name,
-            primary_key,
-        }
-    }
-}
-
 /// The JSON Schema of a configuration document.
 pub fn schema() -> Json {
     schemars::schema_for!(Configuration).into()
@@ -1050,24 +942,5 @@ mod tests {
             document["steps"]["contact-end"]["request"]["queryString"] = "x".into();
         });
         assert!(problems.len() >= 4, "{problems:?}");
-    }
-
-    #[test]
-    fn tables_are_named_as_dataverse_names_them() {
-        for (entity_set, logical_name, primary_key) in [
-            ("phonecalls", "phonecall", "activityid"),
-            ("tasks", "task", "activityid"),
-            ("contacts", "contact", "contactid"),
-            ("incidents", "incident", "incidentid"),
-            ("opportunities", "opportunity", "opportunityid"),
-            ("faxes", "fax", "activityid"),
-            ("new_calls", "new_call", "new_callid"),
-        ] {
-            let table = Table::new(entity_set, None, None);
-            assert_eq!(
-                (table.logical_name.as_str(), table.primary_key.as_str()),
-                (logical_name, primary_key)
-            );
-        }
     }
 }

@@ -8,7 +8,7 @@
 //! | contact | [`contact`], [`recording`] |
 //! | step of the integration | [`integration`], compiled from [`pasted`] JSON into [`template`]s, [`address`]es and [`body`]s that see a [`scope`] |
 //! | rendered request | [`request`] |
-//! | Dynamics and its response | [`dynamics`], with the client secret from [`secret`] |
+//! | Dynamics and its response | [`dataverse`], with the client secret from [`secret`] |
 //! | stored | [`history`], kept in the table by [`store`] |
 //! | reply | [`reply`] |
 //!
@@ -18,10 +18,12 @@
 pub mod address;
 pub mod body;
 pub mod cause;
+mod certificates;
+pub mod clock;
 pub mod contact;
 mod crash;
+pub mod dataverse;
 pub mod delivery;
-pub mod dynamics;
 pub mod event;
 pub mod function;
 pub mod history;

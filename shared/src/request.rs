@@ -5,67 +5,17 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 use uuid::Uuid;
 
 use crate::{
     address::AddressError,
     body::Gap,
-    integration::{Method, RequestTemplate, StepName},
+    dataverse::{Kind, Method, Request},
+    integration::{RequestTemplate, StepName},
     scope::Scope,
     template::Templates,
 };
-
-/// A request to the Web API.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Request {
-    pub method: Method,
-    /// What follows the service's root: `phonecalls(...)`, encoded.
-    pub path: String,
-    pub body: Option<Map<String, Json>>,
-    pub kind: Kind,
-    /// The column that holds a record's id in the answer.
-    pub primary_key: String,
-}
-
-/// What a request does, and so whether it may be repeated.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Kind {
-    /// Creates the record with this id. Repeating it cannot create a second one.
-    Create {
-        record_id: Uuid,
-        /// The path that reads that record.
-        record_path: String,
-    },
-    /// Updates a record that exists; sent with `If-Match: *`, so it can never create one.
-    Update,
-    Read,
-    /// A POST to anything else than an entity set: it is not known what repeating it does.
-    Action,
-}
-
-impl Request {
-    /// Whether sending it twice has the effect of sending it once.
-    pub fn is_repeatable(&self) -> bool {
-        self.kind != Kind::Action
-    }
-
-    /// A record of which nothing is known but the id that the request created it with.
-    pub fn only_its_id(&self) -> Map<String, Json> {
-        let id = self
-            .record_id()
-            .map(|id| (self.primary_key.clone(), id.to_string().into()));
-        id.into_iter().collect()
-    }
-
-    /// The id of the record that the request creates.
-    pub fn record_id(&self) -> Option<Uuid> {
-        match self.kind {
-            Kind::Create { record_id, .. } => Some(record_id),
-            _ => None,
-        }
-    }
-}
 
 /// The id of the record that a step creates, unless its body names one.
 ///
