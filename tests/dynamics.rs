@@ -4,10 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use aws_config::{BehaviorVersion, Region};
 use connect_dynamics::{
-    configuration::{Connection, Method},
-    dynamics::{Dynamics, DynamicsError, Http},
+    configuration::Connection,
+    dataverse::{Dynamics, DynamicsError, Http, Kind, Method, Request},
     integration::Integration,
-    request::{Kind, Request},
     secret::Secrets,
 };
 use end_to_end::reference;
@@ -406,6 +405,4 @@ async fn nothing_of_a_secret_or_a_token_is_ever_printed() {
         !printed.contains("made-up") && !printed.contains("stand-in-token"),
         "{printed}"
     );
-    let error = DynamicsError::Timeout;
-    assert_eq!(error.to_string(), "there was no answer within the time");
 }

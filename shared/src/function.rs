@@ -15,13 +15,12 @@ use std::{
 
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use lambda_runtime::{Context, Diagnostic, Error, LambdaEvent, service_fn};
-use metrics_cloudwatch_embedded::Collector;
 use serde_json::Value as Json;
 use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    crash,
+    certificates, crash,
     delivery::{Invocation, Order, Worker},
     integrations::Integrations,
     metrics,
@@ -43,7 +42,7 @@ const COLD_START: Duration = Duration::from_secs(5);
 /// When an environment variable is missing, or the runtime API cannot be spoken to.
 pub async fn run(step: Step) -> Result<(), Error> {
     let cold_start = Mutex::new(Some(Instant::now()));
-    let (worker, collector) = set_up().await?;
+    let worker = set_up().await?;
     let invoke = |event: LambdaEvent<Json>| async {
         let (payload, context) = event.into_parts();
         let started = cold_start
@@ -60,7 +59,7 @@ pub async fn run(step: Step) -> Result<(), Error> {
                 .unwrap_or_else(Instant::now),
         };
         let reply = worker.handle(invocation).await;
-        metrics::flush(collector);
+        metrics::flush();
         reply.map_err(|error| failure("EventNotStored", &error))
     };
     lambda_runtime::run(service_fn(invoke)).await
@@ -71,22 +70,22 @@ pub async fn run(step: Step) -> Result<(), Error> {
 /// # Errors
 /// As [`run`].
 pub async fn run_redelivery() -> Result<(), Error> {
-    let (worker, collector) = set_up().await?;
+    let worker = set_up().await?;
     let invoke = |event: LambdaEvent<Json>| async {
         let (payload, context) = event.into_parts();
         let order = Order::parse(&payload).map_err(|error| failure("NoOrder", &error))?;
         let report = worker
             .redeliver(&order, &context.request_id, deadline(&context))
             .await;
-        metrics::flush(collector);
+        metrics::flush();
         report.map_err(|error| failure("NotRedelivered", &error))
     };
     lambda_runtime::run(service_fn(invoke)).await
 }
 
-async fn set_up() -> Result<(Worker, Option<&'static Collector>), Error> {
+async fn set_up() -> Result<Worker, Error> {
     start_log();
-    let collector = metrics::set_up();
+    metrics::set_up();
     crash::set_up();
     let table = std::env::var("TABLE_NAME").map_err(
         |_| "the environment variable TABLE_NAME is missing; it names the DynamoDB table",
@@ -98,7 +97,7 @@ async fn set_up() -> Result<(Worker, Option<&'static Collector>), Error> {
     let integrations = Arc::new(Integrations::new(store.clone(), secrets));
     let worker = Worker::new(store, integrations, &integration);
     worker.warm_up(Instant::now() + WARM_UP).await;
-    Ok((worker, collector))
+    Ok(worker)
 }
 
 /// What an invocation that fails tells its caller: `errorType` and `errorMessage`.
@@ -133,11 +132,10 @@ pub async fn aws_config() -> SdkConfig {
         .connect_timeout(Duration::from_secs(1))
         .operation_attempt_timeout(Duration::from_secs(2))
         .build();
-    aws_config::defaults(BehaviorVersion::v2026_01_12())
+    let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
         .retry_config(RetryConfig::standard().with_max_attempts(3))
-        .timeout_config(timeouts)
-        .load()
-        .await
+        .timeout_config(timeouts);
+    certificates::for_aws(config).load().await
 }
 
 /// Structured JSON, one line an event, without values of attributes.

@@ -1,26 +1,32 @@
 //! The integrations that a function has loaded.
 //!
 //! Owns when a configuration is read from the table: at the first need, and in a warm function at
-//! most once a minute, in the background, so that no contact waits for it. A configuration that
-//! does not load leaves the last good one in force.
+//! most once a minute, in the background, so that no contact waits for it. After a longer rest of the
+//! function a contact does wait, a second at the most, so that it is not sent where the configuration
+//! no longer says. A configuration that does not load leaves the last good one in force.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use tokio::time::Instant;
+use jiff::Timestamp;
+use tokio::{task::JoinHandle, time::timeout};
 
 use crate::{
+    clock::Clock,
     configuration::ConfigurationError,
-    dynamics::{Dynamics, Http},
+    dataverse::{Dynamics, Http},
     integration::Integration,
     secret::Secrets,
     store::{Store, StoreError},
 };
 
 const REFRESH: Duration = Duration::from_secs(60);
+/// An older configuration is not used before it has been refreshed, if that can be done in time.
+const TOO_OLD: Duration = Duration::from_secs(120);
+const WAIT_FOR_REFRESH: Duration = Duration::from_secs(1);
 
 /// An integration and the client of its environment.
 #[derive(Debug)]
@@ -52,8 +58,10 @@ pub struct Integrations {
     store: Arc<Store>,
     http: Http,
     secrets: Arc<Secrets>,
-    loaded: Mutex<HashMap<String, (Arc<Loaded>, Instant)>>,
+    /// The last good ones, and when each was last looked for in the table.
+    loaded: Mutex<HashMap<String, (Arc<Loaded>, Timestamp)>>,
     refresh_after: Duration,
+    clock: Clock,
 }
 
 impl Integrations {
@@ -64,7 +72,14 @@ impl Integrations {
             secrets,
             loaded: Mutex::default(),
             refresh_after: REFRESH,
+            clock: Clock::default(),
         }
+    }
+
+    /// Counts a configuration's age by another clock than the system's, and what its clients count.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Integrations {
+        Integrations { clock, ..self }
     }
 
     /// Looks for a changed configuration after another time than a minute.
@@ -81,35 +96,52 @@ impl Integrations {
     /// # Errors
     /// [`IntegrationsError`] when it does not exist, is not valid or cannot be read.
     pub async fn get(self: &Arc<Self>, name: &str) -> Result<Arc<Loaded>, IntegrationsError> {
-        let known = {
-            let mut loaded = self
-                .loaded
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
-            loaded.get_mut(name).map(|(integration, checked_at)| {
-                let stale = checked_at.elapsed() > self.refresh_after;
-                if stale {
-                    // Now, so that the next contact does not ask as well.
-                    *checked_at = Instant::now();
-                }
-                (integration.clone(), stale)
-            })
+        let Some((last, looked_at)) = self.lock().get(name).cloned() else {
+            return self.load(name, None).await;
         };
-        match known {
-            None => self.load(name, None).await,
-            Some((integration, stale)) => {
-                if stale {
-                    let (integrations, name, last) =
-                        (self.clone(), name.to_owned(), integration.clone());
-                    tokio::spawn(async move {
-                        if let Err(error) = integrations.load(&name, Some(last)).await {
-                            tracing::error!(integration = name, %error, "the configuration was not refreshed; the last one stays in force");
-                        }
-                    });
-                }
-                Ok(integration)
+        let age = self.clock.since(looked_at);
+        if age > TOO_OLD {
+            let refreshed = timeout(WAIT_FOR_REFRESH, self.refresh(name, last.clone())).await;
+            if refreshed.is_err() {
+                // The next contact does not wait for the same table again.
+                self.looked(name);
+                tracing::warn!(
+                    integration = name,
+                    "the configuration was not refreshed in time; the last one stays in force meanwhile"
+                );
             }
+            return Ok(self
+                .lock()
+                .get(name)
+                .map_or(last, |(loaded, _)| loaded.clone()));
         }
+        if age > self.refresh_after {
+            // Now, so that the next contact does not ask as well.
+            self.looked(name);
+            self.refresh(name, last.clone());
+        }
+        Ok(last)
+    }
+
+    /// Reads a configuration again, whether or not anyone waits for it.
+    fn refresh(self: &Arc<Self>, name: &str, last: Arc<Loaded>) -> JoinHandle<()> {
+        let (integrations, name) = (self.clone(), name.to_owned());
+        tokio::spawn(async move {
+            if let Err(error) = integrations.load(&name, Some(last)).await {
+                tracing::error!(integration = name, %error, "the configuration was not refreshed; the last one stays in force");
+            }
+            integrations.looked(&name);
+        })
+    }
+
+    fn looked(&self, name: &str) {
+        if let Some((_, looked_at)) = self.lock().get_mut(name) {
+            *looked_at = self.clock.now();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, (Arc<Loaded>, Timestamp)>> {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn load(
@@ -130,28 +162,29 @@ impl Integrations {
                 name: name.to_owned(),
                 error,
             })?;
-        let connection = &integration.configuration().connection;
+        let connection = integration.connection();
         let dynamics = match last {
             // The token and the open connections stay good.
-            Some(last) if last.integration.configuration().connection == *connection => {
-                last.dynamics.clone()
+            Some(last) if last.integration.connection() == connection => last.dynamics.clone(),
+            _ => {
+                let client = Dynamics::new(self.http.clone(), connection, self.secrets.clone());
+                Arc::new(client.with_clock(self.clock.clone()))
             }
-            _ => Arc::new(Dynamics::new(
-                self.http.clone(),
-                connection,
-                self.secrets.clone(),
-            )),
         };
+        let (environment, authority) = connection.hosts();
+        tracing::info!(
+            integration = name,
+            environment,
+            authority,
+            "the configuration is loaded"
+        );
         let loaded = Arc::new(Loaded {
             integration,
             dynamics,
             document,
         });
-        let mut integrations = self
-            .loaded
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        integrations.insert(name.to_owned(), (loaded.clone(), Instant::now()));
+        let now = self.clock.now();
+        self.lock().insert(name.to_owned(), (loaded.clone(), now));
         Ok(loaded)
     }
 }

@@ -9,19 +9,20 @@
 //! | step | [`step`], and what the [`configuration`] says of it |
 //! | what is remembered | [`history`], the state machine |
 //! | rendered request | [`integration`], the configuration compiled: [`template`]s make a [`request`] |
-//! | Dynamics and its response | [`dynamics`], with the client secret from [`secret`] |
+//! | Dynamics and its response | [`dataverse`], with the client secret from [`secret`] |
 //! | stored | [`store`], the table |
 //! | reply | [`reply`] |
 //!
 //! [`delivery`] takes an event along that way; [`function`] is what the Lambda functions' `main` calls.
 
 pub mod cause;
+mod certificates;
+pub mod clock;
 pub mod configuration;
 pub mod contact;
 mod crash;
-mod dataverse;
+pub mod dataverse;
 pub mod delivery;
-pub mod dynamics;
 pub mod event;
 pub mod function;
 pub mod history;

@@ -1,7 +1,9 @@
 //! Metrics, in CloudWatch's embedded metric format: lines of the log that CloudWatch reads as metrics.
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 //!
-//! Owns the metrics' names. The namespace is `ConnectDynamics`, the dimension `FunctionName`.
+//! Owns the metrics' names, and when they are written: at the end of an invocation, and before more
+//! values have come together than the format holds. The namespace is `ConnectDynamics`; every metric
+//! has the dimension `Stack`, from the environment variable `STACK_NAME` (`local` without it).
 //!
 //! | metric | dimension besides | what |
 //! |---|---|---|
@@ -13,31 +15,87 @@
 //! | `SecretDaysLeft` | | days until the client secret ends, when Secrets Manager says when |
 //! | `EventNotStored` | | events of flows that could not be stored: the log holds them |
 
-use std::{io::Write, time::Duration};
+use std::{
+    io::Write,
+    sync::{Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
 
 use jiff::{Timestamp, civil::Date, tz::Offset};
 use metrics_cloudwatch_embedded::{Builder, Collector};
 
 use crate::{history::State, step::Step};
 
+/// The format takes so many values of one metric in one line.
+const MAX_VALUES: usize = 100;
+
+static COLLECTED: OnceLock<Collected> = OnceLock::new();
+
+/// What has come together since it was last written.
+struct Collected {
+    collector: &'static Collector,
+    /// How many latencies there are. The lock is held while they are written or one is added, so that
+    /// no request that ends at the same moment adds one too many.
+    latencies: Mutex<usize>,
+}
+
 /// Starts collecting; [`flush`] writes what was collected.
-pub(crate) fn set_up() -> Option<&'static Collector> {
-    let function = std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_else(|_| "local".into());
-    Builder::new()
-        .cloudwatch_namespace("ConnectDynamics")
-        .with_dimension("FunctionName", function)
-        .init()
-        .inspect_err(|error| tracing::error!(%error, "there are no metrics"))
-        .ok()
+pub(crate) fn set_up() {
+    let stack = std::env::var("STACK_NAME").unwrap_or_default();
+    match Collected::new(&stack) {
+        Ok(collected) => {
+            let _ = COLLECTED.set(collected);
+        }
+        Err(error) => tracing::error!(%error, "there are no metrics"),
+    }
 }
 
 /// Writes the metrics of an invocation to the log.
-pub(crate) fn flush(collector: Option<&'static Collector>) {
-    if let Some(collector) = collector {
-        let mut line = Vec::new();
-        // A whole line at once: the log's own lines come from elsewhere.
-        if collector.flush(&mut line).is_ok() && !line.is_empty() {
-            let _ = std::io::stdout().lock().write_all(&line);
+pub(crate) fn flush() {
+    if let Some(collected) = COLLECTED.get() {
+        collected.flush(&mut std::io::stdout());
+    }
+}
+
+impl Collected {
+    fn new(stack: &str) -> Result<Collected, metrics_cloudwatch_embedded::Error> {
+        let stack = if stack.is_empty() { "local" } else { stack };
+        let collector = Builder::new()
+            .cloudwatch_namespace("ConnectDynamics")
+            .with_dimension("Stack", stack.to_owned())
+            .init()?;
+        Ok(Collected {
+            collector,
+            latencies: Mutex::new(0),
+        })
+    }
+
+    fn flush(&self, log: &mut impl Write) {
+        let mut latencies = self
+            .latencies
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.write(&mut latencies, log);
+    }
+
+    fn add_latency(&self, milliseconds: f64, log: &mut impl Write) {
+        let mut latencies = self
+            .latencies
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if *latencies == MAX_VALUES {
+            self.write(&mut latencies, log);
+        }
+        metrics::histogram!("DynamicsLatency").record(milliseconds);
+        *latencies += 1;
+    }
+
+    fn write(&self, latencies: &mut usize, log: &mut impl Write) {
+        *latencies = 0;
+        let mut lines = Vec::new();
+        // Whole lines at once: the log's own lines come from elsewhere.
+        if self.collector.flush(&mut lines).is_ok() && !lines.is_empty() {
+            let _ = log.write_all(&lines);
         }
     }
 }
@@ -51,7 +109,7 @@ pub(crate) fn step(step: Step, state: State) {
         State::Skipped => "Skipped",
     };
     metrics::counter!(name, "Step" => step.as_str()).increment(1);
-    // An alarm can add up ten metrics at the most: one a function, then.
+    // An alarm looks at one metric: one for all steps, then.
     if state == State::Failed {
         metrics::counter!(name).increment(1);
     }
@@ -59,7 +117,9 @@ pub(crate) fn step(step: Step, state: State) {
 
 /// A request to Dynamics was answered, or given up.
 pub(crate) fn dynamics_latency(duration: Duration) {
-    metrics::histogram!("DynamicsLatency").record(duration.as_secs_f64() * 1000.0);
+    if let Some(collected) = COLLECTED.get() {
+        collected.add_latency(duration.as_secs_f64() * 1000.0, &mut std::io::stdout());
+    }
 }
 
 /// Dynamics refused a request with 429.
@@ -89,4 +149,58 @@ pub(crate) fn secret_ends(day: Date) {
 /// A flow's event could not be stored.
 pub(crate) fn not_stored() {
     metrics::counter!("EventNotStored").increment(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value as Json, json};
+
+    /// One test, as there is one collector in a process.
+    #[test]
+    fn every_value_is_written_and_every_metric_is_the_stacks() {
+        let collected = Collected::new("").unwrap();
+        let mut log = Vec::new();
+        for _ in 0..250 {
+            collected.add_latency(5.0, &mut log);
+        }
+        step(Step::ContactEnd, State::Failed);
+        step(Step::ContactEnd, State::Delivered);
+        oldest_pending(7);
+        collected.flush(&mut log);
+        let lines = String::from_utf8(log).unwrap();
+        let (mut latencies, mut names) = (Vec::new(), Vec::new());
+        for line in lines.lines() {
+            let line: Json = serde_json::from_str(line).unwrap();
+            let directive = &line["_aws"]["CloudWatchMetrics"][0];
+            assert_eq!(line["Stack"], "local");
+            let dimensions = match line["Step"].as_str() {
+                Some(step) => {
+                    assert_eq!(step, "contact-end");
+                    json!([["Stack", "Step"]])
+                }
+                None => json!([["Stack"]]),
+            };
+            assert_eq!(directive["Dimensions"], dimensions);
+            for metric in directive["Metrics"].as_array().unwrap() {
+                let name = metric["Name"].as_str().unwrap();
+                match line[name].as_array() {
+                    Some(values) => latencies.push(values.len()),
+                    None => names.push((name.to_owned(), line["Step"].is_string())),
+                }
+            }
+        }
+        assert_eq!(latencies, [100, 100, 50]);
+        names.sort();
+        assert_eq!(
+            names,
+            [
+                ("Delivered", true),
+                ("Failed", false),
+                ("Failed", true),
+                ("OldestPendingAge", false)
+            ]
+            .map(|(name, by_step)| (name.to_owned(), by_step))
+        );
+    }
 }

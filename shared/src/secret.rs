@@ -1,16 +1,28 @@
 //! The client secret, from Secrets Manager.
 //!
-//! Owns fetching, caching and reading it. The value leaves this module only through
+//! Owns fetching, caching and reading it: one in memory is read again after an hour, so that what is
+//! known of its end is true after a rotation. The value leaves this module only through
 //! [`ClientSecret::expose`], which the token request calls; printing one shows nothing of it.
 
-use std::{collections::HashMap, fmt, sync::Mutex};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::{Client, operation::get_secret_value::GetSecretValueError};
-use jiff::civil::Date;
+use jiff::{Timestamp, civil::Date};
 use serde::Deserialize;
+use tokio::time::timeout;
 
-use crate::cause;
+use crate::{cause, clock::Clock};
+
+/// How long a secret is used without looking whether it has changed.
+const READ_AGAIN_AFTER: Duration = Duration::from_secs(3600);
+/// How long that look may take: the one in memory is most probably good still.
+const READ_AGAIN_WITHIN: Duration = Duration::from_secs(1);
 
 /// A client secret of Entra ID.
 #[derive(Clone, PartialEq, Eq)]
@@ -58,7 +70,9 @@ pub enum SecretError {
 #[derive(Debug)]
 pub struct Secrets {
     client: Client,
-    cache: Mutex<HashMap<String, ClientSecret>>,
+    /// What was read, and when.
+    cache: Mutex<HashMap<String, (ClientSecret, Timestamp)>>,
+    clock: Clock,
 }
 
 impl Secrets {
@@ -66,10 +80,18 @@ impl Secrets {
         Secrets {
             client: Client::new(config),
             cache: Mutex::default(),
+            clock: Clock::default(),
         }
     }
 
-    /// A secret by its name or ARN: from memory if it was fetched before.
+    /// Counts a secret's age by another clock than the system's.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Secrets {
+        Secrets { clock, ..self }
+    }
+
+    /// A secret by its name or ARN: from memory if it was fetched within the last hour, or if Secrets
+    /// Manager does not give it now.
     ///
     /// # Errors
     /// [`SecretError`], never with any part of the value.
@@ -77,12 +99,28 @@ impl Secrets {
         let cached = self
             .cache
             .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .unwrap_or_else(PoisonError::into_inner)
             .get(id)
             .cloned();
-        match cached {
-            Some(secret) => Ok(secret),
-            None => self.fetch(id).await,
+        let Some((secret, read_at)) = cached else {
+            return self.fetch(id).await;
+        };
+        if self.clock.since(read_at) <= READ_AGAIN_AFTER {
+            return Ok(secret);
+        }
+        match timeout(READ_AGAIN_WITHIN, self.fetch(id)).await {
+            Ok(Ok(fresh)) => Ok(fresh),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the client secret was not read again; the one in memory stays in use");
+                Ok(secret)
+            }
+            Err(_) => {
+                tracing::warn!(
+                    id,
+                    "the client secret was not read again: Secrets Manager does not answer; the one in memory stays in use"
+                );
+                Ok(secret)
+            }
         }
     }
 
@@ -109,11 +147,8 @@ impl Secrets {
             }
         })?;
         let secret = read(id, answer.secret_string().unwrap_or_default())?;
-        let mut cache = self
-            .cache
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        cache.insert(id.to_owned(), secret.clone());
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.insert(id.to_owned(), (secret.clone(), self.clock.now()));
         Ok(secret)
     }
 }

@@ -18,7 +18,7 @@ pub(crate) use self::{
     read::read,
     settings::{check_settings, is_identifier, is_name},
 };
-use crate::{recording::ObjectKind, step::Step};
+use crate::{dataverse::Method, recording::ObjectKind, step::Step};
 
 /// The configuration of one integration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -272,25 +272,6 @@ pub struct RequestConfiguration {
     pub logical_name: Option<String>,
 }
 
-/// A request's method.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Method {
-    Get,
-    Post,
-    Patch,
-}
-
-impl Method {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Method::Get => "GET",
-            Method::Post => "POST",
-            Method::Patch => "PATCH",
-        }
-    }
-}
-
 /// A JSON object, or text as it was pasted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "a JSON object, or a string")]
@@ -363,51 +344,7 @@ pub fn schema() -> Json {
     schemars::schema_for!(Configuration).into()
 }
 
-/// The addresses that a connection makes.
 impl Connection {
-    /// The token's scope.
-    /// <https://learn.microsoft.com/entra/identity-platform/scopes-oidc#the-default-scope>
-    pub fn token_scope(&self) -> String {
-        match &self.scope {
-            Some(scope) => scope.clone(),
-            None => format!("{}/.default", self.environment_uri.trim_end_matches('/')),
-        }
-    }
-
-    /// The Web API's root: `<environment>/api/data/v<version>/`.
-    pub fn service_root(&self) -> String {
-        format!(
-            "{}/api/data/v{}/",
-            self.environment_uri.trim_end_matches('/'),
-            self.api_version
-        )
-    }
-
-    /// Where tokens are had:
-    /// <https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow>
-    pub fn token_endpoint(&self) -> String {
-        format!(
-            "{}/{}/oauth2/v2.0/token",
-            self.authority.trim_end_matches('/'),
-            self.tenant_id
-        )
-    }
-
-    /// The page that shows a record:
-    /// <https://learn.microsoft.com/power-apps/developer/model-driven-apps/open-forms-views-dialogs-reports-url>
-    pub fn record_url(&self, logical_name: &str, record_id: Uuid) -> String {
-        format!(
-            "{}/main.aspx?appid={}&pagetype=entityrecord&etn={logical_name}&id={record_id}",
-            self.environment_uri.trim_end_matches('/'),
-            self.app_id
-        )
-    }
-
-    /// The page of Dynamics that `record_url` and the screen pop add parameters to.
-    pub fn page_url(&self) -> String {
-        format!("{}/main.aspx", self.environment_uri.trim_end_matches('/'))
-    }
-
     /// Whether recordings of this bucket are this integration's: those of any when none is named.
     pub fn is_recording_bucket(&self, bucket: &str) -> bool {
         self.recording_bucket

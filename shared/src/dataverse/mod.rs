@@ -1,3 +1,36 @@
-//! What is Dataverse's own.
+//! All that is Dataverse's: a [`Request`] goes in, a [`Response`] or a [`DynamicsError`] comes out.
+//!
+//! | module | what it owns |
+//! |---|---|
+//! | `request` | what is sent: method, path, body, and what repeating it does |
+//! | `table` | a table's three names, and how Dataverse makes them |
+//! | `connection` | the addresses of an environment and of its tenant |
+//! | `client` | sending: headers, repeats, pauses, the read after a create that was there already |
+//! | `token` | Entra ID's tokens |
+//! | `http` | one exchange, bounded in size and time |
+//! | `literal` | how values are written in an address |
+//! | `answer` | what an answer says |
+//! | `error` | what an answer that is no success means, and what to do about it |
+//!
+//! Nothing here knows of contacts, steps, templates, or what becomes of a request afterwards. No
+//! other module of the library knows reqwest.
 
+mod answer;
+mod client;
+mod connection;
+mod error;
+mod http;
 pub(crate) mod literal;
+mod request;
+mod table;
+mod token;
+
+pub use self::{
+    answer::Response,
+    client::Dynamics,
+    error::{DynamicsError, Refusal},
+    http::{Http, HttpError},
+    request::{Kind, Method, Request},
+    table::Table,
+    token::TokenError,
+};

@@ -6,11 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Duration, Instant};
 
 use crate::{
-    dynamics::{DynamicsError, Response},
+    dataverse::{DynamicsError, Request, Response},
     history::{History, StepHistory, StepKey, backoff},
     integration::{Integration, RenderError},
     integrations::Loaded,
-    request::Request,
     step::Step,
 };
 

@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use super::{CompiledStep, Integration};
 use crate::{
     configuration::{
-        self, Configuration, ConfigurationError, Method, PastedObject, ReplyKey,
-        RequestConfiguration, ScreenPopConfiguration, ScreenPopTarget, StepView, is_identifier,
-        is_name,
+        self, Configuration, ConfigurationError, PastedObject, ReplyKey, RequestConfiguration,
+        ScreenPopConfiguration, ScreenPopTarget, StepView, is_identifier, is_name,
     },
-    request::{Address, Body, Convention, RequestTemplate, Table, parse_object},
+    dataverse::{Method, Table},
+    request::{Address, Body, Convention, RequestTemplate, parse_object},
     step::Step,
     template::Templates,
 };

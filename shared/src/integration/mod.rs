@@ -16,9 +16,10 @@ use uuid::Uuid;
 
 use crate::{
     configuration::{Configuration, Connection, ScreenPopTarget, WithoutStart},
+    dataverse::Request,
     history::{History, Rules, State, StepKey},
     recording::RecordedObject,
-    request::{Address, AddressError, Gap, Request, RequestTemplate, record_id},
+    request::{Address, AddressError, Gap, RequestTemplate, record_id},
     step::Step,
     template::{ResponseUse, Scope, Sight, Templates},
 };

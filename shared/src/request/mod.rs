@@ -10,7 +10,7 @@ mod reference;
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 use uuid::Uuid;
 
 pub use self::{
@@ -19,62 +19,11 @@ pub use self::{
     pasted::{JsonSyntaxError, parse_object},
 };
 use crate::{
-    configuration::Method,
+    dataverse::{Kind, Method, Request, Table},
     history::StepKey,
     step::Step,
     template::{ResponseUse, Scope, Templates},
 };
-
-/// A request to the Web API.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Request {
-    pub method: Method,
-    /// What follows the service's root: `phonecalls(...)`, encoded.
-    pub path: String,
-    pub body: Option<Map<String, Json>>,
-    pub kind: Kind,
-    /// The column that holds a record's id in the answer.
-    pub primary_key: String,
-}
-
-/// What a request does, and so whether it may be repeated.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Kind {
-    /// Creates the record with this id. Repeating it cannot create a second one.
-    Create {
-        record_id: Uuid,
-        /// The path that reads that record.
-        record_path: String,
-    },
-    /// Updates a record that exists; sent with `If-Match: *`, so it can never create one.
-    Update,
-    Read,
-    /// A POST to anything else than an entity set: it is not known what repeating it does.
-    Action,
-}
-
-impl Request {
-    /// Whether sending it twice has the effect of sending it once.
-    pub fn is_repeatable(&self) -> bool {
-        self.kind != Kind::Action
-    }
-
-    /// A record of which nothing is known but the id that the request created it with.
-    pub fn only_its_id(&self) -> Map<String, Json> {
-        let id = self
-            .record_id()
-            .map(|id| (self.primary_key.clone(), id.to_string().into()));
-        id.into_iter().collect()
-    }
-
-    /// The id of the record that the request creates.
-    pub fn record_id(&self) -> Option<Uuid> {
-        match self.kind {
-            Kind::Create { record_id, .. } => Some(record_id),
-            _ => None,
-        }
-    }
-}
 
 /// The id of the record that a step creates, unless its body names one.
 ///
@@ -171,83 +120,5 @@ impl RequestTemplate {
             },
             gaps,
         ))
-    }
-}
-
-/// A Dataverse table's three names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Table {
-    pub entity_set: String,
-    pub logical_name: String,
-    pub primary_key: String,
-}
-
-impl Table {
-    /// A table by its entity set's name. Activities share the primary key `activityid`; another
-    /// table's is its logical name with `id`.
-    /// <https://learn.microsoft.com/power-apps/developer/data-platform/reference/about-entity-reference>
-    pub(crate) fn new(
-        entity_set: &str,
-        primary_key: Option<String>,
-        logical_name: Option<String>,
-    ) -> Table {
-        let logical_name = logical_name.unwrap_or_else(|| {
-            // The plurals Dataverse makes: opportunities, faxes, addresses, phonecalls.
-            match entity_set {
-                set if set.ends_with("ies") => format!("{}y", &set[..set.len() - 3]),
-                set if ["xes", "sses", "shes", "ches"]
-                    .iter()
-                    .any(|end| set.ends_with(end)) =>
-                {
-                    set[..set.len() - 2].to_owned()
-                }
-                set => set.strip_suffix('s').unwrap_or(set).to_owned(),
-            }
-        });
-        let is_activity = matches!(
-            logical_name.as_str(),
-            "phonecall"
-                | "task"
-                | "email"
-                | "appointment"
-                | "letter"
-                | "fax"
-                | "socialactivity"
-                | "serviceappointment"
-                | "activitypointer"
-        );
-        let primary_key = primary_key.unwrap_or_else(|| match is_activity {
-            true => "activityid".to_owned(),
-            false => format!("{logical_name}id"),
-        });
-        Table {
-            entity_set: entity_set.to_owned(),
-            logical_name,
-            primary_key,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tables_are_named_as_dataverse_names_them() {
-        for (entity_set, logical_name, primary_key) in [
-            ("phonecalls", "phonecall", "activityid"),
-            ("tasks", "task", "activityid"),
-            ("contacts", "contact", "contactid"),
-            ("incidents", "incident", "incidentid"),
-            ("opportunities", "opportunity", "opportunityid"),
-            ("faxes", "fax", "activityid"),
-            ("new_calls", "new_call", "new_callid"),
-        ] {
-            let table = Table::new(entity_set, None, None);
-            assert_eq!(
-                (table.logical_name.as_str(), table.primary_key.as_str()),
-                (logical_name, primary_key)
-            );
-        }
     }
 }

@@ -7,27 +7,63 @@
 
 use std::{sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use serde::Deserialize;
 use tokio::{
     sync::Mutex,
     time::{Instant, timeout_at},
 };
 
-use super::{DynamicsError, Http};
+use super::{
+    answer::{DAY, retry_after},
+    error::{MAX_CODE, shortened},
+    http::{Http, HttpError},
+};
 use crate::{
+    clock::Clock,
     configuration::Connection,
     metrics,
-    secret::{ClientSecret, Secrets},
+    secret::{ClientSecret, SecretError, Secrets},
 };
 
 /// A token is not used in the last minutes of its life: a request it goes with may take some.
 const MARGIN: Duration = Duration::from_secs(300);
 
+/// Why there is no token. Then the request that needs one was not sent.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum TokenError {
+    #[error("no token: {0}")]
+    Http(#[from] HttpError),
+    #[error("Entra ID is not available at the moment (status {status})")]
+    Unavailable {
+        status: u16,
+        retry_after: Option<Duration>,
+    },
+    #[error("no client secret: {0}")]
+    Secret(#[from] SecretError),
+    #[error("Entra ID refused to give a token ({code}): {advice}")]
+    Refused { code: String, advice: String },
+}
+
+impl TokenError {
+    /// Whether asking again soon may give a token.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            TokenError::Http(HttpError::Unreachable { .. }) | TokenError::Unavailable { .. } => {
+                true
+            }
+            TokenError::Http(HttpError::Timeout | HttpError::NoTls(_))
+            | TokenError::Secret(_)
+            | TokenError::Refused { .. } => false,
+        }
+    }
+}
+
 /// An access token. Printing one shows nothing of it.
 #[derive(Clone)]
 pub(super) struct Token {
     value: Arc<str>,
-    usable_until: Instant,
+    usable_until: Timestamp,
 }
 
 impl Token {
@@ -51,6 +87,7 @@ pub(super) struct Tokens {
     scope: String,
     secret_id: String,
     secrets: Arc<Secrets>,
+    clock: Clock,
     /// Held while a token is fetched, so that it is fetched once; a waiter whose time is up leaves.
     current: Mutex<Option<Token>>,
 }
@@ -78,31 +115,39 @@ impl Tokens {
             scope: connection.token_scope(),
             secret_id: connection.client_secret_id.clone(),
             secrets,
+            clock: Clock::default(),
             current: Mutex::new(None),
         }
     }
 
+    pub(super) fn with_clock(self, clock: Clock) -> Tokens {
+        Tokens { clock, ..self }
+    }
+
     /// A token that can be used now.
-    pub(super) async fn get(&self, deadline: Instant) -> Result<Token, DynamicsError> {
+    pub(super) async fn get(&self, deadline: Instant) -> Result<Token, TokenError> {
         let Ok(mut current) = timeout_at(deadline, self.current.lock()).await else {
-            return Err(DynamicsError::Timeout);
+            return Err(HttpError::Timeout.into());
         };
         if let Some(token) = current
             .as_ref()
-            .filter(|token| Instant::now() < token.usable_until)
+            .filter(|token| self.clock.now() < token.usable_until)
         {
             return Ok(token.clone());
         }
         let token = timeout_at(deadline, self.fetch(deadline))
             .await
-            .unwrap_or(Err(DynamicsError::Timeout))?;
+            .unwrap_or(Err(HttpError::Timeout.into()))?;
         *current = Some(token.clone());
         Ok(token)
     }
 
-    /// Forgets a token that was refused, unless another has taken its place already.
-    pub(super) async fn forget(&self, refused: &Token) {
-        let mut current = self.current.lock().await;
+    /// Forgets a token that was refused, unless another has taken its place already. When another
+    /// request holds on to the token until the deadline, there is no time left for a new one either.
+    pub(super) async fn forget(&self, refused: &Token, deadline: Instant) {
+        let Ok(mut current) = timeout_at(deadline, self.current.lock()).await else {
+            return;
+        };
         if current
             .as_ref()
             .is_some_and(|token| token.value == refused.value)
@@ -111,18 +156,15 @@ impl Tokens {
         }
     }
 
-    async fn fetch(&self, deadline: Instant) -> Result<Token, DynamicsError> {
+    async fn fetch(&self, deadline: Instant) -> Result<Token, TokenError> {
         let secret = self.secrets.get(&self.secret_id).await?;
-        if let Some(day) = secret.expires_on {
-            metrics::secret_ends(day);
-        }
+        tell_its_end(&secret);
         match self.request(&secret, deadline).await {
-            Err(DynamicsError::TokenRefused { code, advice })
-                if SECRET_CODES.contains(&code.as_str()) =>
-            {
+            Err(TokenError::Refused { code, advice }) if SECRET_CODES.contains(&code.as_str()) => {
                 let fresh = self.secrets.fetch(&self.secret_id).await?;
+                tell_its_end(&fresh);
                 if fresh == secret {
-                    return Err(DynamicsError::TokenRefused { code, advice });
+                    return Err(TokenError::Refused { code, advice });
                 }
                 self.request(&fresh, deadline).await
             }
@@ -130,29 +172,25 @@ impl Tokens {
         }
     }
 
-    async fn request(
-        &self,
-        secret: &ClientSecret,
-        deadline: Instant,
-    ) -> Result<Token, DynamicsError> {
+    async fn request(&self, secret: &ClientSecret, deadline: Instant) -> Result<Token, TokenError> {
         let form = [
             ("grant_type", "client_credentials"),
             ("client_id", &self.client_id),
             ("client_secret", secret.expose()),
             ("scope", &self.scope),
         ];
-        let asked_at = Instant::now();
-        let request = self
-            .http
-            .0
-            .post(&self.endpoint)
-            .header("Accept", "application/json")
-            .form(&form);
+        let asked_at = self.clock.now();
+        let request = |client: &reqwest::Client| {
+            client
+                .post(&self.endpoint)
+                .header("Accept", "application/json")
+                .form(&form)
+        };
         let answer = self.http.send(request, deadline).await?;
         let status = answer.status.as_u16();
         if answer.status.is_success() {
             let granted: Granted =
-                serde_json::from_slice(&answer.body).map_err(|_| DynamicsError::TokenRefused {
+                serde_json::from_slice(&answer.body).map_err(|_| TokenError::Refused {
                     code: format!("status {status}"),
                     advice: "the answer holds no token; check connection.authority".into(),
                 })?;
@@ -162,9 +200,9 @@ impl Tokens {
             });
         }
         if status == 429 || status >= 500 {
-            return Err(DynamicsError::Unavailable {
+            return Err(TokenError::Unavailable {
                 status,
-                retry_after: super::retry_after(&answer.headers),
+                retry_after: retry_after(&answer.headers),
             });
         }
         let refused = serde_json::from_slice(&answer.body).unwrap_or(Refused {
@@ -175,8 +213,16 @@ impl Tokens {
     }
 }
 
+/// The metric follows a rotation, too.
+fn tell_its_end(secret: &ClientSecret) {
+    if let Some(day) = secret.expires_on {
+        metrics::secret_ends(day);
+    }
+}
+
 /// How long of its life a token is used.
 fn usable(lifetime: Duration) -> Duration {
+    let lifetime = lifetime.min(DAY);
     match lifetime.checked_sub(MARGIN) {
         Some(usable) if usable > MARGIN => usable,
         // A token that lives no longer than twice the margin would be fetched all the time.
@@ -188,7 +234,7 @@ fn usable(lifetime: Duration) -> Duration {
 const SECRET_CODES: [&str; 2] = ["AADSTS7000215", "AADSTS7000222"];
 
 /// <https://learn.microsoft.com/entra/identity-platform/reference-error-codes>
-fn token_refusal(status: u16, refused: &Refused) -> DynamicsError {
+fn token_refusal(status: u16, refused: &Refused) -> TokenError {
     let number = refused.error_codes.first().copied();
     let advice = match number {
         Some(7_000_215) => {
@@ -208,11 +254,11 @@ fn token_refusal(status: u16, refused: &Refused) -> DynamicsError {
         Some(53_003) => "a conditional access policy forbids it; exempt the application",
         _ => "check connection.tenantId, connection.clientId and connection.authority",
     };
-    DynamicsError::TokenRefused {
+    TokenError::Refused {
         code: match number {
             Some(number) => format!("AADSTS{number}"),
             None if refused.error.is_empty() => format!("status {status}"),
-            None => refused.error.clone(),
+            None => shortened(&refused.error, MAX_CODE).to_owned(),
         },
         advice: advice.into(),
     }
@@ -227,6 +273,8 @@ mod tests {
         for (lifetime, expected) in [
             (3599, 3299),
             (86_400, 86_100),
+            (86_401, 86_100),
+            (u64::MAX, 86_100),
             (601, 301),
             (600, 300),
             (60, 30),
@@ -238,5 +286,79 @@ mod tests {
                 "{lifetime}"
             );
         }
+    }
+
+    #[test]
+    fn a_refusal_says_what_to_do() {
+        for (number, advice) in [
+            (7_000_215, "the client secret is wrong"),
+            (7_000_222, "the client secret has expired"),
+            (700_016, "no such application"),
+            (90_002, "no such tenant"),
+            (900_023, "no such tenant"),
+            (500_011, "connection.scope must be"),
+            (70_011, "connection.scope must be"),
+            (1_002_012, "connection.scope must be"),
+            (7_000_112, "the application is disabled"),
+            (53_003, "conditional access"),
+            (1, "check connection.tenantId, connection.clientId"),
+        ] {
+            let refused = Refused {
+                error: "invalid_client".into(),
+                error_codes: vec![number, 5],
+            };
+            let text = token_refusal(401, &refused).to_string();
+            assert!(text.contains(advice), "{number}: {text}");
+            assert!(text.contains(&format!("(AADSTS{number})")), "{text}");
+        }
+        let long = "x".repeat(9_000);
+        for (error, code) in [
+            ("", "status 401"),
+            ("invalid_client", "invalid_client"),
+            (&long, &long[..64]),
+        ] {
+            let refused = Refused {
+                error: error.into(),
+                error_codes: Vec::new(),
+            };
+            assert!(matches!(
+                token_refusal(401, &refused),
+                TokenError::Refused { code: told, .. } if told == code
+            ));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_that_is_refused_is_forgotten_within_the_time_and_no_other() {
+        let config = aws_config::SdkConfig::builder()
+            .behavior_version(aws_config::BehaviorVersion::v2026_01_12())
+            .build();
+        let tokens = Tokens {
+            http: Http::default(),
+            endpoint: String::new(),
+            client_id: String::new(),
+            scope: String::new(),
+            secret_id: String::new(),
+            secrets: Arc::new(Secrets::new(&config)),
+            clock: Clock::default(),
+            current: Mutex::new(None),
+        };
+        let token = |value: &str| Token {
+            value: value.into(),
+            usable_until: Timestamp::MAX,
+        };
+        let soon = || Instant::now() + Duration::from_millis(50);
+        let mut current = tokens.current.lock().await;
+        *current = Some(token("new"));
+        // Another request asks for a token and holds on to it.
+        let refused = token("new");
+        tokio::time::timeout(Duration::from_secs(5), tokens.forget(&refused, soon()))
+            .await
+            .expect("it is over with the deadline");
+        drop(current);
+        tokens.forget(&token("old"), soon()).await;
+        assert!(tokens.current.lock().await.is_some());
+        tokens.forget(&refused, soon()).await;
+        assert!(tokens.current.lock().await.is_none());
     }
 }
