@@ -156,7 +156,7 @@ async fn a_contact_event_answers_and_ends_as_a_flow_does() {
         configuration["steps"]["contact-end"]["request"]["body"] = json!({
             "actualend": "{{DisconnectTimestamp}}",
             "actualdurationminutes": "{{ DisconnectTimestamp | minutes_since(InitiationTimestamp) }}",
-            "subject": "{{ DisconnectReason }} after {{ Agent.ConnectedToAgentTimestamp }}, {{ language }}"
+            "subject": "{{ InitiationMethod }} after {{ Agent.ConnectedToAgentTimestamp }}, {{ language }}"
         });
     })
     .await;
@@ -179,7 +179,7 @@ async fn a_contact_event_answers_and_ends_as_a_flow_does() {
     assert_eq!(record["actualdurationminutes"], 7);
     assert_eq!(
         record["subject"],
-        "CUSTOMER_DISCONNECT after 2026-02-04T21:15:02.000Z, en-US"
+        "INBOUND after 2026-02-04T21:15:02.000Z, en-US"
     );
 }
 

@@ -116,8 +116,10 @@ class LocalSystem:
 
 
 @contextlib.contextmanager
-def local_system():
-    with process("local", [TARGET / "debug" / "local", "serve", "--port", "0"]) as (running, log):
+def local_system(*options):
+    """The local system, on free ports unless its options say otherwise."""
+    options = options or ("--port", "0")
+    with process("local", [TARGET / "debug" / "local", "serve", *options]) as (running, log):
 
         def addresses():
             assert running.poll() is None, log.read_text()

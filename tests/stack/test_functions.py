@@ -13,6 +13,7 @@ from machine import (
     BUILT,
     EVENTS,
     FUNCTIONS,
+    LOGS,
     accepts_connections,
     event,
     free_port,
@@ -23,6 +24,7 @@ from machine import (
 )
 from test_template import RESOURCES
 
+STACK = "connect-dynamics-test"
 EMULATOR = pathlib.Path(samcli.__file__).parent / "local" / "rapid" / "aws-lambda-rie-x86_64"
 
 
@@ -40,6 +42,7 @@ def function(logical_id, system):
         "AWS_LAMBDA_FUNCTION_TIMEOUT": str(RESOURCES[logical_id]["Properties"]["Timeout"]),
         "TABLE_NAME": "connect-dynamics",
         "INTEGRATION": "default",
+        "STACK_NAME": STACK,
     }
     command = [EMULATOR, "--runtime-interface-emulator-address", f"127.0.0.1:{emulator}"]
     command += ["--runtime-api-address", f"127.0.0.1:{runtime}", BUILT / logical_id / "bootstrap"]
@@ -90,6 +93,24 @@ def by_lambda(logical_id):
     return actions if logical_id == "Redelivery" else actions | {"sqs:SendMessage DeadLetters"}
 
 
+def measured(logical_id):
+    """The metrics that a function has written to its log: their names, each with its dimensions.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+    """
+    found = set()
+    for line in (LOGS / f"function-{logical_id}.log").read_text().splitlines():
+        if line.startswith('{"_aws":'):
+            document = json.loads(line)
+            for directive in document["_aws"]["CloudWatchMetrics"]:
+                for names in directive["Dimensions"]:
+                    # The step has several values.
+                    dimensions = {name: document[name] if name == "Stack" else "any" for name in names}
+                    for metric in directive["Metrics"]:
+                        found.add((directive["Namespace"], metric["Name"], json.dumps(dimensions)))
+    return found
+
+
 @unittest.skipUnless(platform.machine() == "x86_64", "the functions are built for x86_64 here")
 class Functions(unittest.TestCase):
     def test_they_record_the_sample_events_with_what_their_roles_allow(self):
@@ -126,6 +147,19 @@ class Functions(unittest.TestCase):
         self.assertIn("5d3f6a1e-9c7b-4e52-8f0a-2b1c4d6e8f90", record["description"])
         for logical_id in FUNCTIONS:
             self.assertEqual(allowed(logical_id), calls[logical_id] | by_lambda(logical_id), logical_id)
+        # What alarms and dashboard look for.
+        stack, step = json.dumps({"Stack": STACK}), json.dumps({"Stack": STACK, "Step": "any"})
+        self.assertEqual(
+            set().union(*(measured(logical_id) for logical_id in FUNCTIONS)),
+            {
+                ("ConnectDynamics", name, dimensions)
+                for names, dimensions in [
+                    (("Delivered", "Pending", "Skipped"), step),
+                    (("DynamicsLatency", "OldestPendingAge", "SecretDaysLeft"), stack),
+                ]
+                for name in names
+            },
+        )
 
 
 if __name__ == "__main__":

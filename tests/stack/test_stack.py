@@ -225,9 +225,10 @@ class Stack(Deployed):
         events = self.client("events")
         rules = [rule for rule in events.list_rules()["Rules"] if "EventPattern" in rule]
 
-        def taken(changes, sample):
+        def taken(changes, sample, detail_type=None):
             """The functions that get the event, as often as they get it."""
             changed = event(sample)
+            changed["detail-type"] = detail_type or changed["detail-type"]
             changed["detail"] = merged(changed["detail"], changes)
             text = json.dumps(changed)
             return [
@@ -267,6 +268,12 @@ class Stack(Deployed):
         for sample, changes, expected in cases:
             with self.subTest(sample, **changes):
                 self.assertEqual(taken(changes, sample), [expected] if expected else [])
+        for detail_type, expected in [
+            ("Connect Customer Contact Event", ["ContactEnd"]),
+            ("Amazon Connect Contact Flow Event", []),
+        ]:
+            with self.subTest(detail_type):
+                self.assertEqual(taken({}, "contact-end", detail_type), expected)
 
     def test_the_bucket_keeps_its_notifications_and_tells_eventbridge_too(self):
         self.assertEqual(len(self.notifications), 3)
@@ -325,7 +332,8 @@ class Stack(Deployed):
         for name in self.functions.values():
             function = self.client("lambda").get_function_configuration(FunctionName=name)
             self.assertLessEqual(
-                set(function["Environment"]["Variables"]), {"TABLE_NAME", "INTEGRATION", "LOG_LEVEL"}
+                set(function["Environment"]["Variables"]),
+                {"TABLE_NAME", "INTEGRATION", "LOG_LEVEL", "STACK_NAME"},
             )
 
 

@@ -1,9 +1,11 @@
-"""What template.yaml and env.json say, read as AWS's tools read them."""
+"""What template.yaml, samconfig.toml and env.json say, read as AWS's tools read them."""
 
 import json
+import re
 import unittest
 
 import boto3
+from samcli.lib.config.samconfig import SamConfig
 from samcli.lib.providers.sam_function_provider import SamFunctionProvider
 from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
 from samcli.local.lambdafn.env_vars import EnvironmentVariables
@@ -87,6 +89,14 @@ class Flows(unittest.TestCase):
                 self.assertEqual(invoke["Parameters"]["LambdaFunctionARN"], f"arn:of:{function}")
                 self.assertEqual(invoke["Parameters"]["InvocationTimeLimitSeconds"], "8")
 
+    def test_the_agent_is_asked_for_only_where_there_is_one(self):
+        """`$.Agent.UserName` never resolves in an inbound flow, so nor in a disconnect flow.
+
+        https://docs.aws.amazon.com/connect/latest/adminguide/connect-attrib-list.html
+        """
+        asking = [name for name, _, _ in FLOWS if "$.Agent." in json.dumps(flow(name))]
+        self.assertEqual(asking, ["AgentWhisper"])
+
     def test_each_is_complete(self):
         for name, _, _ in FLOWS:
             with self.subTest(name):
@@ -127,8 +137,92 @@ class Flows(unittest.TestCase):
                 self.assertEqual(run(flow(name), {"status": "pending", **record}), (record, end))
 
 
+def alarms():
+    """Each alarm's metrics, by its name: their namespaces, names and dimensions."""
+    found = {}
+    for name, resource in RESOURCES.items():
+        if resource["Type"] == "AWS::CloudWatch::Alarm":
+            properties = resource["Properties"]
+            metrics = [
+                metric["MetricStat"]["Metric"]
+                for metric in properties.get("Metrics", [])
+                if "MetricStat" in metric
+            ]
+            found[name] = [
+                (
+                    metric["Namespace"],
+                    metric["MetricName"],
+                    {dimension["Name"]: dimension["Value"] for dimension in metric["Dimensions"]},
+                )
+                for metric in metrics or [properties]
+            ]
+    return found
+
+
+class Metrics(unittest.TestCase):
+    def test_an_alarm_over_a_metric_of_ours_is_over_that_one_for_the_stack(self):
+        for name, metrics in alarms().items():
+            with self.subTest(name):
+                if any(namespace == "ConnectDynamics" for namespace, _, _ in metrics):
+                    ((_, _, dimensions),) = metrics
+                    self.assertEqual(dimensions, {"Stack": {"Ref": "AWS::StackName"}})
+
+    def test_an_alarm_over_all_functions_forgets_none(self):
+        functions = {
+            name
+            for name, resource in RESOURCES.items()
+            # The bucket's switch is CloudFormation's, and tells CloudFormation of its errors.
+            if resource["Type"] == "AWS::Serverless::Function" and name != "BucketEvents"
+        }
+        for name in ("ErrorsAlarm", "ThrottlesAlarm"):
+            with self.subTest(name):
+                watched = [dimensions["FunctionName"]["Ref"] for _, _, dimensions in alarms()[name]]
+                self.assertEqual(sorted(watched), sorted(functions))
+
+    def test_the_functions_are_told_the_stack_that_they_measure_for(self):
+        variables = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
+        self.assertEqual(variables["STACK_NAME"], {"Ref": "AWS::StackName"})
+
+    def test_the_dashboard_shows_what_is_measured_for_the_stack(self):
+        text, values = RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+        for key, value in values.items():
+            text = text.replace("${" + key + "}", value["Fn::Sub"])
+        shown = set()
+        for widget in json.loads(text)["widgets"]:
+            for first, *rest in widget["properties"]["metrics"]:
+                if first == "ConnectDynamics":
+                    name, *dimension = rest[:3]
+                    self.assertEqual(dimension, ["Stack", "${AWS::StackName}"], name)
+                    shown.add(name)
+                elif isinstance(first, dict) and "ConnectDynamics" in first["expression"]:
+                    search = (
+                        r"""{ConnectDynamics,Stack,Step} MetricName="(\w+)" Stack="\${AWS::StackName}"'"""
+                    )
+                    shown.add(re.search(search, first["expression"])[1])
+        self.assertEqual(
+            shown,
+            {"Delivered", "Pending", "Failed", "Skipped"}
+            | {"DynamicsLatency", "Throttled", "OldestPendingAge", "SecretDaysLeft"},
+        )
+
+
+class Samconfig(unittest.TestCase):
+    def test_the_processor_is_read_from_one_place(self):
+        """`sam local invoke` runs only what `sam build` built for the same processor."""
+        for environment in ("default", "test", "production"):
+            read = {
+                SamConfig(PROJECT, "samconfig.toml").get_all(command.split(), "parameters", env=environment)[
+                    "parameter_overrides"
+                ]
+                for command in ("build", "local invoke", "deploy")
+            }
+            with self.subTest(environment):
+                self.assertEqual(len(read), 1, read)
+                self.assertIn("Architecture=arm64", read.pop().split())
+
+
 class SamLocal(unittest.TestCase):
-    def test_env_json_reaches_every_function(self):
+    def test_env_json_reaches_every_function_and_leaves_nothing_empty(self):
         overrides = json.loads((PROJECT / "env.json").read_text())["Parameters"]
         stacks, _ = SamLocalStackProvider.get_stacks(str(PROJECT / "template.yaml"))
         provider = SamFunctionProvider(stacks)
@@ -142,7 +236,10 @@ class SamLocal(unittest.TestCase):
                 variables=function.environment["Variables"],
                 override_values=overrides,
             )
-            self.assertLessEqual(overrides.items(), variables.resolve().items(), name)
+            resolved = variables.resolve()
+            self.assertLessEqual(overrides.items(), resolved.items(), name)
+            empty = [key for key in function.environment["Variables"] if not resolved[key]]
+            self.assertEqual(empty, [], name)
 
 
 class Table(unittest.TestCase):

@@ -1,0 +1,82 @@
+"""The README's `sam local invoke`, line by line: functions in containers, against the local system."""
+
+import json
+import os
+import platform
+import re
+import shlex
+import subprocess
+import unittest
+
+from samcli.local.docker.lambda_image import LambdaImage, Runtime
+
+from containers import containers
+from machine import BUILT, LOGS, PROJECT, TARGET, event, local_system
+
+SAM = TARGET / "tools" / "python" / "sam" / "bin" / "sam"
+LINES = re.findall(r"^sam local invoke .*$", (PROJECT / "README.md").read_text(), re.MULTILINE)
+# What SAM takes for Lambda's image.
+IMAGE = f"{LambdaImage._INVOKE_REPO_PREFIX}/{Runtime.get_image_name_tag('provided.al2023', 'x86_64')}"
+
+
+@unittest.skipUnless(platform.machine() == "x86_64", "the functions are built for x86_64 here")
+class SamLocalInvoke(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        try:
+            cls.containers = cls.enterClassContext(containers(IMAGE))
+        except (OSError, subprocess.CalledProcessError) as error:
+            why = str(getattr(error, "stderr", None) or error).strip().splitlines()[-1]
+            print(f"`sam local invoke` SKIPPED: no container can be run here: {why}")
+            raise unittest.SkipTest(why) from error
+
+    def invoke(self, line):
+        """The reply of the function that a line of the README invokes."""
+        # As samconfig.toml is once its user has written in it what the README says. podman knows no
+        # `host-gateway` before version 5.
+        configuration = LOGS / "samconfig.toml"
+        configuration.write_text(
+            (PROJECT / "samconfig.toml")
+            .read_text()
+            .replace("Architecture=arm64", "Architecture=x86_64")
+            .replace("host-gateway", self.containers.gateway)
+        )
+        sam, *arguments = shlex.split(line)
+        self.assertEqual(sam, "sam")
+        done = subprocess.run(
+            [SAM, *arguments, "--config-file", configuration],
+            cwd=PROJECT,
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(LOGS),
+                "DOCKER_HOST": self.containers.host,
+                "SAM_TEMPLATE_FILE": str(BUILT / "template.yaml"),
+                "SAM_SKIP_PULL_IMAGE": "true",
+                "SAM_CLI_TELEMETRY": "0",
+                # There are no credentials to look for.
+                "AWS_EC2_METADATA_DISABLED": "true",
+            },
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        *_, reply = done.stdout.strip().splitlines()
+        return json.loads(reply)
+
+    def test_the_readmes_lines_record_a_contact(self):
+        contact_id = event("contact-start")["Details"]["ContactData"]["ContactId"]
+        with local_system("--listen", self.containers.gateway) as system:
+            replies = [self.invoke(line) for line in LINES]
+            record = system.record(contact_id)
+        self.assertEqual([reply["status"] for reply in replies], ["delivered"] * 4, replies)
+        # What start, end and recording have written.
+        self.assertEqual(record["phonenumber"], "+15555550100")
+        self.assertEqual(record["category"], "VOICE")
+        self.assertIn(contact_id, record["description"])
+        # What the agent is shown.
+        self.assertIn(contact_id, replies[1]["screenPopUrl"])
+
+
+if __name__ == "__main__":
+    unittest.main()
