@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use aws_config::{BehaviorVersion, Region};
 use connect_dynamics::{
     configuration::Connection,
-    dataverse::{Dynamics, DynamicsError, Http, Kind, Method, Request},
+    dataverse::{Dynamics, Http, Kind, Method, Request},
     integration::Integration,
     secret::Secrets,
 };

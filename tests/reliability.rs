@@ -3,9 +3,15 @@
 
 use std::path::PathBuf;
 
-use connect_dynamics::history::{State, StepKey};
-use connect_dynamics::step::Step;
+use connect_dynamics::{
+    event::Event,
+    history::{History, State, StepKey},
+    recording::RecordedObject,
+    step::Step,
+    store::Stored,
+};
 use end_to_end::*;
+use jiff::Timestamp;
 use local::{stand_in::fault::Effect, system::System};
 use serde_json::{Value as Json, json};
 use tokio::{io::AsyncReadExt, net::TcpListener};
@@ -677,4 +683,183 @@ async fn a_contact_with_the_most_attributes_amazon_connect_allows_is_kept_whole(
     );
     let stored = system.store.load(CONTACT).await.unwrap().unwrap();
     assert!(serde_json::to_vec(&stored.history).unwrap().len() > 90_000);
+}
+
+#[tokio::test]
+async fn a_create_with_a_query_keeps_its_id_when_its_answer_is_lost() {
+    let system = system(|configuration| {
+        configuration["steps"]["contact-start"]["request"]["queryString"] =
+            "?$select=subject".into();
+        configuration["steps"]["contact-start"]["request"]["body"] =
+            json!({"subject": "Call", "directioncode": false});
+    })
+    .await;
+    // The second is answered that it is there already, and reads it.
+    system.dataverse.faults.once(Effect::CloseAfter);
+    let reply = invoke(&system, "contact-start", &event("contact-start")).await;
+    assert_reply!(reply, {"status": "delivered", "recordId": CONTACT.to_string()});
+    let record = only_record(&system, "phonecalls");
+    assert_eq!(record["activityid"], CONTACT.to_string());
+    let ended = invoke(&system, "contact-end", &event("contact-end")).await;
+    assert_reply!(ended, {"status": "delivered"});
+    assert_eq!(only_record(&system, "phonecalls")["category"], "VOICE");
+}
+
+#[tokio::test]
+async fn an_action_whose_outcome_is_unknown_is_left_to_a_person() {
+    let action = "phonecalls(STEP2-Response.activityid)/Microsoft.Dynamics.CRM.Close";
+    let system = system(|configuration| {
+        let (entity_set, address) = action.split_at("phonecalls".len());
+        configuration["steps"]["contact-end"] =
+            request("POST", entity_set, address, json!({"Status": 2}));
+    })
+    .await;
+    let sent = || {
+        let exchanges = system.dataverse.take_exchanges().into_iter();
+        let actions = exchanges.filter(|exchange| exchange.target.ends_with("CRM.Close"));
+        actions.count()
+    };
+    for lost in [Effect::CloseAfter, Effect::status(503), Effect::HtmlPage] {
+        let contact = Uuid::new_v4();
+        let started = flow(contact, json!({}), json!({}));
+        invoke(&system, "contact-start", &started).await;
+        system.dataverse.faults.once(lost.clone());
+        let ended = contact_event(contact, "DISCONNECTED");
+        let reply = invoke(&system, "contact-end", &ended).await;
+        assert_reply!(
+            reply,
+            {"status": "failed", "message": contains("may have been carried out")},
+            "{lost:?}"
+        );
+        invoke(&system, "contact-end", &ended).await;
+        system.redeliver().await.unwrap();
+        assert_eq!(
+            sent(),
+            1,
+            "{lost:?}: neither redelivery nor the event's second coming repeats it"
+        );
+        let by_hand = json!({"contactId": contact.to_string()});
+        invoke_raw(&system, "redelivery", &by_hand).await;
+        assert_eq!(sent(), 1, "{lost:?}: a person does");
+    }
+    // What was certainly not done is simply done again.
+    let contact = Uuid::new_v4();
+    invoke(
+        &system,
+        "contact-start",
+        &flow(contact, json!({}), json!({})),
+    )
+    .await;
+    system.dataverse.faults.once(Effect::throttled(0));
+    let ended = contact_event(contact, "DISCONNECTED");
+    invoke(&system, "contact-end", &ended).await;
+    assert_eq!(sent(), 2);
+}
+
+/// A contact whose start is pending in the table since `since`, and due since then.
+async fn pending_since(system: &System, contact: Uuid, integration: &str, since: Timestamp) {
+    let mut history = History::new(contact, integration, since);
+    history.intend(&StepKey::of(Step::ContactStart), since);
+    let history = rewritten(&history, |history| {
+        history["wakeAt"] = since.to_string().into()
+    });
+    let mut stored = Stored::new(history);
+    system.store.save(&mut stored, 30).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_waits_for_an_integration_that_cannot_be_loaded_is_counted_and_fails_in_the_end() {
+    let system = reference_system().await;
+    let (waiting, late) = (Uuid::new_v4(), Uuid::new_v4());
+    let hours = |hours| Timestamp::now() - jiff::SignedDuration::from_hours(hours);
+    pending_since(&system, waiting, "nowhere", hours(10)).await;
+    pending_since(&system, late, "nowhere", hours(73)).await;
+    let report = system.redeliver().await.unwrap();
+    assert_eq!((report.contacts, report.pending, report.failed), (2, 1, 1));
+    assert!((36_000..36_100).contains(&report.oldest_pending_seconds));
+    assert_eq!(
+        state(&system, late, Step::ContactStart).await,
+        Some(State::Failed)
+    );
+    let again = system.redeliver().await.unwrap();
+    assert_eq!(again.contacts, 0, "it is not looked at every minute");
+
+    // Nothing of it is pending: asking for it by hand leaves it as it is.
+    let before = system.store.load(late).await.unwrap();
+    let by_hand = json!({"contactId": late.to_string()});
+    invoke_raw(&system, "redelivery", &by_hand).await;
+    assert_eq!(system.store.load(late).await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn contacts_of_a_paused_environment_do_not_hide_those_behind_them() {
+    let system = reference_system().await;
+    let mut other = serde_json::to_value(system.integration.configuration()).unwrap();
+    other["name"] = "other".into();
+    let other = other.to_string();
+    system
+        .store
+        .save_integration("other", &other)
+        .await
+        .unwrap();
+    let hours = |hours| Timestamp::now() - jiff::SignedDuration::from_hours(hours);
+    // All in one shard of the list, and more than a page of it.
+    let contact =
+        |number: u128| Uuid::from_u128(0x5d3f6a1e_9c7b_4e52_8f0a_000000000000 + (number << 8));
+    pending_since(&system, contact(0), "default", hours(9)).await;
+    system.dataverse.faults.once(Effect::throttled(300));
+    system.redeliver().await.unwrap();
+    for number in 1..=130 {
+        pending_since(&system, contact(number), "default", hours(8)).await;
+    }
+    pending_since(&system, contact(131), "other", hours(1)).await;
+    let report = system.redeliver().await.unwrap();
+    assert_eq!(
+        (report.delivered, report.pending, report.complete),
+        (1, 130, false)
+    );
+    assert!(report.oldest_pending_seconds >= 8 * 3600);
+    assert_eq!(
+        only_record(&system, "phonecalls")["activityid"],
+        contact(131).to_string()
+    );
+}
+
+#[tokio::test]
+async fn an_object_of_another_bucket_is_not_delivered_once_the_integration_can_be_loaded() {
+    let system = reference_system().await;
+    invoke(&system, "contact-start", &event("contact-start")).await;
+    let mut object = object_created(
+        CONTACT,
+        "CallRecordings/2026/02/04/ID_20260204T21:14_UTC.wav",
+    );
+    object["detail"]["bucket"]["name"] = "somebody-elses".into();
+    let recorded = invoke(&system, "recording-available", &object).await;
+    assert_reply!(recorded, {"status": "skipped", "message": contains("recordingBucket")});
+    // As a function would that cannot load the configuration.
+    let second = Uuid::new_v4();
+    let mut history = History::new(second, system.integration.name(), Timestamp::now());
+    let Ok(Event::ObjectCreated(event)) = Event::parse(object) else {
+        panic!("it is an Object Created event")
+    };
+    let (_, object) = RecordedObject::read(&event).unwrap();
+    let key = StepKey::of_object(Step::RecordingAvailable, &object);
+    let start = StepKey::of(Step::ContactStart);
+    history.intend(&start, Timestamp::now());
+    history.delivered(&start, Some(CONTACT), None, Timestamp::now());
+    history.learn_object(object);
+    history.intend(&key, Timestamp::now());
+    let history = rewritten(&history, |history| {
+        history["wakeAt"] = Timestamp::now().to_string().into();
+        history["steps"]["contact-start"]["response"] = json!({"activityid": CONTACT.to_string()});
+    });
+    system
+        .store
+        .save(&mut Stored::new(history), 30)
+        .await
+        .unwrap();
+    system.redeliver().await.unwrap();
+    let stored = system.store.load(second).await.unwrap().unwrap();
+    assert_eq!(stored.history.state(&key), Some(State::Skipped));
+    assert!(only_record(&system, "phonecalls")["description"].is_null());
 }

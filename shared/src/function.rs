@@ -143,10 +143,8 @@ pub fn start_log() {
     let level = std::env::var("LOG_LEVEL").unwrap_or_else(|_| "info".into());
     // The AWS clients and the HTTP stack log requests; below `warn` only when they are asked by name.
     let filter = format!("warn,connect_dynamics={}", level.to_lowercase());
-    let filter = match level.contains('=') || level.contains(',') {
-        true => EnvFilter::try_new(level),
-        false => EnvFilter::try_new(filter),
-    };
+    let is_filter = level.contains('=') || level.contains(',');
+    let filter = EnvFilter::try_new(if is_filter { level } else { filter });
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)

@@ -376,8 +376,8 @@ impl History {
     /// Dynamics has taken a step, or while a worker delivers one: two environments must never get parts
     /// of one contact.
     pub fn belong_to(&mut self, integration: &str, now: Timestamp) {
-        let is_delivered = self.count(State::Delivered) > 0;
-        if !is_delivered && !self.lease.as_ref().is_some_and(|lease| lease.until > now) {
+        let is_free = self.lease.as_ref().is_none_or(|lease| lease.until <= now);
+        if is_free && self.count(State::Delivered) == 0 {
             integration.clone_into(&mut self.integration);
         }
     }

@@ -230,22 +230,26 @@ impl<'a> Visit<'a> {
                             Written::Stored(written) => stored = written,
                             Written::BelongsTo(_) => return Ok(()),
                         }
+                        let is_noted = stored
+                            .history
+                            .step(&key)
+                            .is_some_and(|step| step.sent_at.is_some());
+                        if !is_noted || !stored.history.is_held_by(self.holder, Timestamp::now()) {
+                            // Somebody else has been at the contact meanwhile.
+                            continue;
+                        }
                     }
                     attempt::send(&request, &key, &stored.history, &loaded, self.deadline).await
                 }
             };
             crash::point("after-the-answer");
-            let written = match self
-                .write(stored.clone(), &|history, now| {
-                    outcome.apply(history, &key, now)
-                })
-                .await
-            {
+            let apply = |history: &mut History, now| outcome.apply(history, &key, now);
+            let written = match self.write(stored.clone(), &apply).await {
                 Err(StoreError::TooLarge) => {
                     tracing::error!(contact_id = %self.contact_id, step = %key.step(), "the response is too large to be kept; of it templates can use the record's id alone");
                     let outcome = outcome.without_response(key.step(), integration);
-                    self.write(stored, &|history, now| outcome.apply(history, &key, now))
-                        .await?
+                    let apply = |history: &mut History, now| outcome.apply(history, &key, now);
+                    self.write(stored, &apply).await?
                 }
                 written => written?,
             };

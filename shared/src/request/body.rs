@@ -78,12 +78,13 @@ impl Body {
     ) -> Result<Body, Vec<BodyError>> {
         let mut errors = Vec::new();
         let fields = compile_fields(field, fields, templates, &mut errors);
-        match errors.is_empty() {
-            true => Ok(Body {
+        if errors.is_empty() {
+            Ok(Body {
                 field: field.to_owned(),
                 fields,
-            }),
-            false => Err(errors),
+            })
+        } else {
+            Err(errors)
         }
     }
 

@@ -30,9 +30,12 @@ pub struct Sight<'a> {
     pub object: Option<&'a RecordedObject>,
 }
 
+/// What one of the product's names means; none when it means nothing for this contact.
+type Meaning = fn(&Sight) -> Option<String>;
+
 /// Names that only the product gives a meaning, and the meaning: an attribute of the same name never
 /// shows through.
-const PRODUCT_NAMES: &[(&str, fn(&Sight) -> Option<String>)] = &[
+const PRODUCT_NAMES: &[(&str, Meaning)] = &[
     ("analysisUrl", |sight| {
         sight.url_of([ObjectKind::Analysis, ObjectKind::RedactedAnalysis])
     }),

@@ -174,9 +174,10 @@ impl fmt::Debug for Node {
 
 impl Object for Node {
     fn repr(self: &Arc<Self>) -> ObjectRepr {
-        match self.with_json(|json| json.is_some_and(Json::is_array)) {
-            true => ObjectRepr::Seq,
-            false => ObjectRepr::Map,
+        if self.with_json(|json| json.is_some_and(Json::is_array)) {
+            ObjectRepr::Seq
+        } else {
+            ObjectRepr::Map
         }
     }
 
