@@ -1,20 +1,33 @@
 //! The Dynamics client against the stand-ins, fault by fault.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use aws_config::{BehaviorVersion, Region};
 use connect_dynamics::{
+    clock::Clock,
     configuration::Connection,
-    dataverse::{Dynamics, Http, Kind, Method, Request},
+    dataverse::{Dynamics, Http, HttpError, Kind, Method, Request},
     integration::Integration,
+    integrations::Integrations,
     secret::Secrets,
 };
-use end_to_end::reference;
+use end_to_end::{event, invoke, reference, reference_system, system_with};
+use jiff::{SignedDuration, Timestamp};
 use local::{
     http,
     stand_in::{
-        dataverse::Dataverse, entra::Entra, fault::Effect, secrets_manager::SecretsManager,
+        dataverse::Dataverse,
+        entra::Entra,
+        fault::{Effect, Faults},
+        secrets_manager::SecretsManager,
     },
+    system, table,
 };
 use serde_json::{Value as Json, json};
 use tokio::time::Instant;
@@ -24,7 +37,26 @@ struct Environment {
     entra: Entra,
     dataverse: Dataverse,
     secrets: SecretsManager,
+    secret_id: String,
     dynamics: Arc<Dynamics>,
+    time: Time,
+}
+
+/// The wall clock of a function that has been frozen: it goes on while nothing else does.
+#[derive(Clone, Default)]
+struct Time(Arc<AtomicI64>);
+
+impl Time {
+    fn pass(&self, seconds: i64) {
+        self.0.fetch_add(seconds, Ordering::Relaxed);
+    }
+
+    fn clock(&self) -> Clock {
+        let ahead = self.0.clone();
+        Clock::new(move || {
+            Timestamp::now() + SignedDuration::from_secs(ahead.load(Ordering::Relaxed))
+        })
+    }
 }
 
 async fn environment() -> Environment {
@@ -56,16 +88,19 @@ async fn environment_with(change: impl FnOnce(&mut Connection)) -> Environment {
         .test_credentials()
         .load()
         .await;
+    let time = Time::default();
     let client = Dynamics::new(
         Http::default(),
         &connection,
-        Arc::new(Secrets::new(&config)),
+        Arc::new(Secrets::new(&config).with_clock(time.clock())),
     );
     Environment {
         entra,
         dataverse,
         secrets,
-        dynamics: Arc::new(client),
+        secret_id: connection.client_secret_id,
+        dynamics: Arc::new(client.with_clock(time.clock())),
+        time,
     }
 }
 
@@ -286,6 +321,262 @@ async fn what_must_not_be_repeated_is_not() {
 }
 
 #[tokio::test]
+async fn a_request_tells_whether_it_may_have_been_done() {
+    for (effect, expected) in [
+        (Effect::status(503), true),
+        (Effect::status(500), true),
+        (Effect::HtmlPage, true),
+        (Effect::CloseAfter, true),
+        (Effect::Delay(60_000), true),
+        (Effect::SignInPage, true),
+        (Effect::LargeAnswer(1_100_000), true),
+        (Effect::throttled(60), false),
+        (Effect::status(400), false),
+        (Effect::status(403), false),
+        (Effect::status(401), false),
+    ] {
+        let environment = environment().await;
+        environment.dynamics.warm_up(soon()).await.unwrap();
+        environment.dataverse.faults.times(2, effect.clone());
+        let deadline = Instant::now() + Duration::from_millis(500);
+        let error = environment.dynamics.send(&action(), deadline).await;
+        let error = error.unwrap_err();
+        assert_eq!(error.may_have_been_done(), expected, "{effect:?}: {error}");
+    }
+    let nowhere = environment_with(|c| c.environment_uri = "http://127.0.0.1:9".into()).await;
+    let deadline = Instant::now() + Duration::from_millis(500);
+    let error = nowhere.dynamics.send(&action(), deadline).await;
+    assert!(!error.unwrap_err().may_have_been_done());
+}
+
+#[tokio::test]
+async fn a_token_that_was_not_had_does_not_count_as_a_request_that_was_sent() {
+    for effect in [
+        Effect::CloseAfter,
+        Effect::status(503),
+        Effect::throttled(0),
+    ] {
+        let environment = environment().await;
+        environment.entra.faults.once(effect.clone());
+        let sent = environment.dynamics.send(&action(), soon()).await;
+        // The stand-in knows no actions: what counts is that it was asked, once.
+        assert!(sent.unwrap_err().to_string().contains("Dynamics refused"));
+        assert_eq!(
+            environment.dataverse.take_exchanges().len(),
+            1,
+            "{effect:?}"
+        );
+    }
+    for effect in [
+        Effect::CloseAfter,
+        Effect::status(503),
+        Effect::status(400),
+        Effect::Delay(60_000),
+    ] {
+        let environment = environment().await;
+        environment.entra.faults.times(1000, effect.clone());
+        let deadline = Instant::now() + Duration::from_millis(300);
+        let error = environment.dynamics.send(&action(), deadline).await;
+        let error = error.unwrap_err();
+        assert!(!error.may_have_been_done(), "{effect:?}: {error}");
+        assert!(
+            !error.to_string().contains("Dynamics"),
+            "{effect:?}: {error}"
+        );
+        assert!(environment.dataverse.take_exchanges().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn asking_to_come_again_at_once_is_no_reason_to_hurry() {
+    for effect in [
+        Effect::throttled(0),
+        Effect::Status {
+            status: 503,
+            code: String::new(),
+            retry_after: Some(0),
+        },
+    ] {
+        let environment = environment().await;
+        environment.dataverse.faults.times(100_000, effect.clone());
+        let deadline = Instant::now() + Duration::from_millis(1500);
+        let request = create(Uuid::new_v4(), json!({}));
+        let sent = environment.dynamics.send(&request, deadline).await;
+        sent.unwrap_err();
+        // The waits are at least 100, 200, 400 and 800 ms.
+        let sent = environment.dataverse.take_exchanges().len();
+        assert!((2..=5).contains(&sent), "{effect:?}: {sent}");
+    }
+}
+
+#[tokio::test]
+async fn no_pause_and_no_token_lives_longer_than_a_day() {
+    let environment = environment().await;
+    environment
+        .entra
+        .set_lifetime(Duration::from_secs(1_000_000_000_000));
+    environment.dynamics.warm_up(soon()).await.unwrap();
+    environment
+        .dataverse
+        .faults
+        .once(Effect::throttled(1_000_000_000_000));
+    let request = create(Uuid::new_v4(), json!({}));
+    let error = environment.dynamics.send(&request, soon()).await;
+    let day = Duration::from_secs(86_400);
+    assert_eq!(error.unwrap_err().retry_after(), Some(day));
+    environment.time.pass(86_401);
+    environment.dynamics.send(&request, soon()).await.unwrap();
+    assert_eq!(environment.entra.asked(), 2);
+}
+
+#[tokio::test]
+async fn a_pause_and_a_token_end_while_the_function_is_frozen() {
+    let environment = environment().await;
+    environment.dynamics.warm_up(soon()).await.unwrap();
+    environment.time.pass(3200);
+    environment.dynamics.warm_up(soon()).await.unwrap();
+    assert_eq!(environment.entra.asked(), 1);
+    environment.time.pass(100);
+    environment.dynamics.warm_up(soon()).await.unwrap();
+    assert_eq!(environment.entra.asked(), 2);
+
+    environment.dataverse.faults.once(Effect::throttled(300));
+    let request = create(Uuid::new_v4(), json!({}));
+    let in_a_minute = Instant::now() + Duration::from_secs(60);
+    let throttled = environment.dynamics.send(&request, in_a_minute).await;
+    throttled.unwrap_err();
+    assert!(environment.dynamics.is_paused_until_after(in_a_minute));
+    environment.time.pass(250);
+    assert!(!environment.dynamics.is_paused_until_after(in_a_minute));
+    assert!(environment.dynamics.is_paused_until_after(Instant::now()));
+    environment
+        .dynamics
+        .send(&request, Instant::now() + Duration::from_secs(5))
+        .await
+        .expect_err("the pause lasts longer than there is time");
+    assert_eq!(environment.dataverse.take_exchanges().len(), 1);
+    environment.time.pass(51);
+    assert!(!environment.dynamics.is_paused_until_after(Instant::now()));
+    environment.dynamics.send(&request, soon()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_secret_is_read_again_after_an_hour_and_the_old_one_kept_if_that_fails() {
+    let environment = environment().await;
+    let (id, secrets) = (&environment.secret_id, &environment.secrets);
+    environment.dynamics.warm_up(soon()).await.unwrap();
+    environment.time.pass(3500);
+    environment.dynamics.warm_up(soon()).await.unwrap();
+    assert_eq!((secrets.asked(), environment.entra.asked()), (1, 2));
+
+    // Rotated: the new one is read before Entra ID has to refuse the old one.
+    secrets.set(id, "made-up-too");
+    environment.entra.set_client_secret("made-up-too");
+    environment.time.pass(3500);
+    environment.dynamics.warm_up(soon()).await.unwrap();
+    assert_eq!((secrets.asked(), environment.entra.asked()), (2, 3));
+
+    for effect in [Effect::status(400), Effect::Delay(60_000)] {
+        secrets.faults.clear();
+        secrets.faults.times(100, effect.clone());
+        environment.time.pass(7200);
+        let began = Instant::now();
+        let warm = environment.dynamics.warm_up(soon()).await;
+        warm.unwrap_or_else(|error| panic!("{effect:?}: {error}"));
+        assert!(began.elapsed() < Duration::from_secs(3), "{effect:?}");
+    }
+    assert_eq!(environment.entra.asked(), 5);
+}
+
+#[tokio::test]
+async fn a_configuration_is_refreshed_before_its_first_use_after_a_rest() {
+    let table_faults = Faults::default();
+    let system = system_with(
+        |_| {},
+        |options| options.table_faults = table_faults.clone(),
+    )
+    .await;
+    let store = system::store(system.addresses.aws, table::TABLE_NAME).await;
+    let time = Time::default();
+    let config = aws_config::SdkConfig::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .build();
+    let store = Arc::new(store);
+    let integrations = Integrations::new(store.clone(), Arc::new(Secrets::new(&config)));
+    let integrations = Arc::new(integrations.with_clock(time.clock()));
+    let days = async || {
+        let loaded = integrations.get("default").await.unwrap();
+        loaded.integration.configuration().retention_days
+    };
+    let save = async |document: &Json| {
+        store
+            .save_integration("default", &document.to_string())
+            .await
+            .unwrap();
+    };
+    let mut document = reference();
+    save(&document).await;
+    assert_eq!(days().await, 30);
+
+    document["retentionDays"] = 60.into();
+    save(&document).await;
+    time.pass(59);
+    assert_eq!(days().await, 30, "it is fresh enough");
+    time.pass(122);
+    assert_eq!(days().await, 60, "no contact is sent by the old one");
+
+    save(&json!({})).await;
+    time.pass(121);
+    assert_eq!(days().await, 60, "a broken one is never taken up");
+
+    document["retentionDays"] = 90.into();
+    save(&document).await;
+    table_faults.times(1000, Effect::Delay(60_000));
+    time.pass(121);
+    let began = Instant::now();
+    assert_eq!(days().await, 60);
+    let waited = began.elapsed();
+    assert!(
+        (Duration::from_millis(900)..Duration::from_secs(3)).contains(&waited),
+        "{waited:?}"
+    );
+    let began = Instant::now();
+    assert_eq!(days().await, 60);
+    assert!(
+        began.elapsed() < Duration::from_millis(500),
+        "one contact has waited for that table; the next need not"
+    );
+    table_faults.clear();
+    time.pass(121);
+    assert_eq!(days().await, 90);
+}
+
+#[tokio::test]
+async fn the_log_says_once_where_a_configuration_leads() {
+    let system = reference_system().await;
+    let told = || {
+        let logs = system.lambda.logs();
+        let lines = logs.iter().map(|line| serde_json::from_str(line).unwrap());
+        let told = lines.filter(|line: &Json| line["message"] == "the configuration is loaded");
+        told.collect::<Vec<_>>()
+    };
+    invoke(&system, "contact-start", &event("contact-start")).await;
+    let before = told();
+    assert!(!before.is_empty());
+    for line in &before {
+        assert_eq!(
+            line["environment"],
+            system.addresses.dataverse.to_string(),
+            "{line}"
+        );
+        assert_eq!(line["authority"], system.addresses.entra.to_string());
+    }
+    invoke(&system, "contact-start", &event("contact-start")).await;
+    // Each function has one process, and loads it once.
+    assert!(told().len() <= system::FUNCTIONS.len(), "{:?}", told());
+}
+
+#[tokio::test]
 async fn a_limit_that_lasts_longer_than_the_time_left_is_told_and_not_waited_for() {
     let environment = environment().await;
     environment.dataverse.faults.once(Effect::throttled(120));
@@ -405,4 +696,6 @@ async fn nothing_of_a_secret_or_a_token_is_ever_printed() {
         !printed.contains("made-up") && !printed.contains("stand-in-token"),
         "{printed}"
     );
+    let error = HttpError::Timeout;
+    assert_eq!(error.to_string(), "there was no answer within the time");
 }
