@@ -838,3 +838,18 @@ async fn whatever_an_attribute_holds_the_record_holds_exactly_that() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_variable_that_is_set_to_nothing_is_as_good_as_not_set() {
+    let system = system_with(
+        |_| {},
+        |options| {
+            for name in ["LOG_LEVEL", "INTEGRATION"] {
+                options.environment.insert(name.into(), String::new());
+            }
+        },
+    )
+    .await;
+    let reply = invoke(&system, "contact-start", &event("contact-start")).await;
+    assert_reply!(reply, {"status": "delivered"});
+}

@@ -537,7 +537,7 @@ async fn contacts_of_a_broken_configuration_are_kept_until_it_is_mended() {
         .unwrap();
     let ended = invoke(&system, "contact-end", &event("contact-end")).await;
     assert_reply!(ended, {"message": contains("missing field `connection`")});
-    let mut document = serde_json::to_value(&system.integration.configuration()).unwrap();
+    let mut document = serde_json::to_value(system.integration.configuration()).unwrap();
     document["name"] = "second".into();
     system
         .store
@@ -761,7 +761,7 @@ async fn pending_since(system: &System, contact: Uuid, integration: &str, since:
     let mut history = History::new(contact, integration, since);
     history.intend(&StepKey::of(Step::ContactStart), since);
     let history = rewritten(&history, |history| {
-        history["wakeAt"] = since.to_string().into()
+        history["wakeAt"] = since.to_string().into();
     });
     let mut stored = Stored::new(history);
     system.store.save(&mut stored, 30).await.unwrap();

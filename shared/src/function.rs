@@ -84,6 +84,7 @@ pub async fn run_redelivery() -> Result<(), Error> {
 }
 
 async fn set_up() -> Result<Worker, Error> {
+    without_empty_variables()?;
     start_log();
     metrics::set_up();
     crash::set_up();
@@ -98,6 +99,26 @@ async fn set_up() -> Result<Worker, Error> {
     let worker = Worker::new(store, integrations, &integration);
     worker.warm_up(Instant::now() + WARM_UP).await;
     Ok(worker)
+}
+
+/// Starts this program again without the variables that are set to nothing.
+///
+/// `sam local invoke` gives a variable that env.json leaves empty as an empty one, and the AWS clients take
+/// an empty `AWS_ENDPOINT_URL` for a wrong one, and warn each time.
+fn without_empty_variables() -> std::io::Result<()> {
+    let is_empty = |name: &&str| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    let empty: Vec<&str> = ["AWS_ENDPOINT_URL", "LOG_LEVEL", "INTEGRATION"]
+        .into_iter()
+        .filter(is_empty)
+        .collect();
+    if empty.is_empty() {
+        return Ok(());
+    }
+    let mut again = std::process::Command::new(std::env::current_exe()?);
+    empty.into_iter().for_each(|name| {
+        again.env_remove(name);
+    });
+    Err(std::os::unix::process::CommandExt::exec(&mut again))
 }
 
 /// What an invocation that fails tells its caller: `errorType` and `errorMessage`.

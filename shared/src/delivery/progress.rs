@@ -66,6 +66,11 @@ impl Progress {
         self.history = Some(stored.history.clone());
     }
 
+    /// The history as it was stored last; none when nothing was stored.
+    pub(super) fn history(&self) -> Option<&History> {
+        self.history.as_ref()
+    }
+
     /// The history as it was stored last, with the integration; none when nothing was stored.
     pub(super) fn stored(&self) -> Option<(&History, &Loaded)> {
         Some((self.history.as_ref()?, self.loaded.as_ref()?))

@@ -250,7 +250,7 @@ impl Run<'_> {
             false,
         );
         let result = self.visit(id, stored, &mut progress).await;
-        let after = progress.stored().map_or(&before, |(history, _)| history);
+        let after = progress.history().unwrap_or(&before);
         self.report(|report| report.add(&before, after));
         Ok(result?)
     }
@@ -266,7 +266,8 @@ impl Run<'_> {
             Found::Loaded(loaded) => loaded,
             // It was given to another integration at this moment, by whoever delivers it now.
             Found::BelongsTo(_) => return Ok(()),
-            Found::Parked(error) => {
+            Found::Parked(error, parked) => {
+                progress.store(&parked);
                 let mut told = self
                     .left_alone
                     .lock()

@@ -39,8 +39,8 @@ pub(super) enum Found {
     Loaded(Arc<Loaded>),
     /// The contact belongs to this other one.
     BelongsTo(String),
-    /// It cannot be loaded: the contact waits in the table until somebody mends it.
-    Parked(IntegrationsError),
+    /// It cannot be loaded: the contact waits in the table, like this, until somebody mends it.
+    Parked(IntegrationsError, Box<Stored>),
 }
 
 /// How the work on an event ended.
@@ -127,7 +127,7 @@ impl Worker {
             let find = self.find_integration(&name, contact_id, &intend);
             let loaded = match timeout_at(progress.deadline(), find).await?? {
                 Found::Loaded(loaded) => loaded,
-                Found::Parked(error) => return Ok(Ended::Parked(error)),
+                Found::Parked(error, _) => return Ok(Ended::Parked(error)),
                 Found::BelongsTo(other) => {
                     name = other;
                     continue;
@@ -170,14 +170,14 @@ impl Worker {
             }
             parked.history.park(&error.to_string(), GIVE_UP_AFTER, now);
             if parked == stored {
-                return Ok(Found::Parked(error));
+                return Ok(Found::Parked(error, Box::new(stored)));
             }
             match self.store.save(&mut parked, RETENTION_DAYS).await {
                 Err(StoreError::Conflict) => {}
                 saved => {
                     saved?;
                     count(&stored.history, &parked.history);
-                    return Ok(Found::Parked(error));
+                    return Ok(Found::Parked(error, Box::new(parked)));
                 }
             }
         }
