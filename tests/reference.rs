@@ -124,6 +124,7 @@ async fn the_references_markdown_pastes_in_with_its_backslashes() {
 fn the_configurations_of_the_documents_are_valid() {
     for document in [
         include_str!("../README.md"),
+        include_str!("../docs/configuration.md"),
         include_str!("../docs/setup.md"),
     ] {
         let configurations: Vec<&str> = document

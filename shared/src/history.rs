@@ -34,7 +34,7 @@
 //! | it dies | the table | Dynamics | what follows |
 //! |---|---|---|---|
 //! | before the intent is stored | nothing | nothing | whoever sent the event is told and sends it again |
-//! | after it, before the request | pending | nothing | the lease ends, [`crate::redelivery`] sends the request |
+//! | after it, before the request | pending | nothing | the lease ends, [`crate::delivery`] sends the request |
 //! | after the request left, before the answer | pending | done, or not | the request is sent again and finds what it did |
 //! | after the answer, before it is stored | pending | done | the same |
 //!

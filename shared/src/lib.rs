@@ -14,6 +14,19 @@
 //! | reply | [`reply`] |
 //!
 //! [`delivery`] takes an event along that way; [`function`] is what the Lambda functions' `main` calls.
+//!
+//! # Follow one contact
+//!
+//! 1. [`delivery::Worker::handle`] reads the event into a task: a contact, a step, perhaps an object.
+//! 2. It loads the contact's integration ([`integrations::Integrations::get`]), or parks the contact.
+//! 3. It loads the contact's history ([`store::Store::load`]) and adds the event
+//!    ([`history::History::intend`]).
+//! 4. It stores that, and takes the contact's lease in the same write ([`history::History::claim`]).
+//! 5. As long as a step is due ([`history::History::next`]),
+//! 6. it renders the step's request ([`integration::Integration::render`]),
+//! 7. sends it ([`dataverse::Dynamics::send`]),
+//! 8. and stores what became of it ([`history::History::delivered`] and its kin).
+//! 9. It replies with what the history then says ([`reply::Reply::of`]).
 
 pub mod cause;
 mod certificates;

@@ -1,8 +1,8 @@
 //! The configuration of one integration: the document as its author wrote it.
 //!
 //! Owns the document's shape (its JSON Schema is generated from these types), its defaults, how it is
-//! [read](read), and the [checks](check_settings) of everything in it but its templates. What is made of it is
-//! [`crate::integration`]'s.
+//! read (`read`), and the checks of everything in it but its templates (`settings`). What is made of it
+//! is [`crate::integration`]'s.
 
 mod read;
 mod settings;

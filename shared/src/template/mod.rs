@@ -320,7 +320,7 @@ impl Templates {
                     line,
                     column,
                     message: format!(
-                        "there is no {kind} `{}`; the {kind}s are those of minijinja (https://docs.rs/minijinja), and of the README",
+                        "there is no {kind} `{}`; the {kind}s are those of minijinja (https://docs.rs/minijinja), and of docs/configuration.md",
                         call.name
                     ),
                 });
