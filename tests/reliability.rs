@@ -773,7 +773,12 @@ async fn what_waits_for_an_integration_that_cannot_be_loaded_is_counted_and_fail
     let (waiting, late) = (Uuid::new_v4(), Uuid::new_v4());
     let hours = |hours| Timestamp::now() - jiff::SignedDuration::from_hours(hours);
     pending_since(&system, waiting, "nowhere", hours(10)).await;
-    pending_since(&system, late, "nowhere", hours(73)).await;
+    pending_since(&system, late, "nowhere", hours(100)).await;
+    let mut stored = system.store.load(late).await.unwrap().unwrap();
+    stored.history = rewritten(&stored.history, |history| {
+        history["parkedAt"] = hours(73).to_string().into();
+    });
+    system.store.save(&mut stored, 30).await.unwrap();
     let report = system.redeliver().await.unwrap();
     assert_eq!((report.contacts, report.pending, report.failed), (2, 1, 1));
     assert!((36_000..36_100).contains(&report.oldest_pending_seconds));
@@ -862,4 +867,19 @@ async fn an_object_of_another_bucket_is_not_delivered_once_the_integration_can_b
     let stored = system.store.load(second).await.unwrap().unwrap();
     assert_eq!(stored.history.state(&key), Some(State::Skipped));
     assert!(only_record(&system, "phonecalls")["description"].is_null());
+}
+
+#[tokio::test]
+async fn a_document_that_calls_itself_otherwise_is_refused_and_its_contacts_wait() {
+    let system = reference_system().await;
+    let document = serde_json::to_string(system.integration.configuration()).unwrap();
+    let saved = system.store.save_integration("copied", &document).await;
+    saved.unwrap();
+    let start = flow(CONTACT, json!({}), json!({"integration": "copied"}));
+    let reply = invoke(&system, "contact-start", &start).await;
+    assert_reply!(reply, {
+        "status": "pending",
+        "message": contains("saved as `copied` and calls itself `default`")
+    });
+    assert!(system.dataverse.records("phonecalls").is_empty());
 }

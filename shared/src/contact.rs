@@ -256,6 +256,17 @@ fn take_map(data: &mut Map<String, Value>, name: &str) -> Map<String, Value> {
     }
 }
 
+/// The members of a segment attribute's value, without the first letter, which is written `V` or `v`.
+/// <https://docs.aws.amazon.com/connect/latest/APIReference/API_SegmentAttributeValue.html>
+const UNION_MEMBERS: &[&str] = &[
+    "alueArn",
+    "alueBoolean",
+    "alueInteger",
+    "alueList",
+    "alueMap",
+    "alueString",
+];
+
 /// `{"ValueString": "x"}` becomes `"x"`, `{"ValueMap": {...}}` a map of its unwrapped values.
 ///
 /// Amazon Connect sends all members of the union, the unused ones as null, and spells them
@@ -263,9 +274,10 @@ fn take_map(data: &mut Map<String, Value>, name: &str) -> Map<String, Value> {
 fn unwrap_segment_attribute(value: &mut Value) {
     let Value::Object(map) = value else { return };
     let is_union = !map.is_empty()
-        && map
-            .keys()
-            .all(|name| name.starts_with("Value") || name.starts_with("value"));
+        && map.keys().all(|name| {
+            let member = name.strip_prefix(['V', 'v']).unwrap_or_default();
+            UNION_MEMBERS.contains(&member)
+        });
     if is_union {
         let used = map.values_mut().find(|member| !member.is_null());
         *value = used.map(Value::take).unwrap_or_default();
@@ -432,6 +444,7 @@ mod tests {
                 "unused": members("ValueString", Value::Null),
                 "lower": {"valueString": "y", "valueMap": null},
                 "plain": "z",
+                "own": {"valueTier": members("ValueString", json!("gold"))},
                 "empty": {},
             }}),
             json!({}),
@@ -439,7 +452,7 @@ mod tests {
         assert_eq!(
             chat.get("SegmentAttributes"),
             Some(
-                &json!({"connect:Subtype": "connect:Guide", "count": 0, "map": {"inner": "x"}, "lower": "y", "plain": "z"})
+                &json!({"connect:Subtype": "connect:Guide", "count": 0, "map": {"inner": "x"}, "lower": "y", "plain": "z", "own": {"valueTier": "gold"}})
             )
         );
     }

@@ -74,6 +74,9 @@ pub struct History {
     lease: Option<Lease>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     wake_at: Option<Timestamp>,
+    /// Since when the contact's integration could not be loaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    parked_at: Option<Timestamp>,
 }
 
 /// What is delivered as one: a step, or a step for one object of the recording bucket.
@@ -273,6 +276,7 @@ impl History {
             steps: BTreeMap::new(),
             lease: None,
             wake_at: None,
+            parked_at: None,
         }
     }
 
@@ -377,7 +381,8 @@ impl History {
     /// of one contact.
     pub fn belong_to(&mut self, integration: &str, now: Timestamp) {
         let is_free = self.lease.as_ref().is_none_or(|lease| lease.until <= now);
-        if is_free && self.count(State::Delivered) == 0 {
+        let is_sent = |step: &StepHistory| step.record_id.is_some() || step.response.is_some();
+        if is_free && !self.with(State::Delivered).any(|(_, step)| is_sent(step)) {
             integration.clone_into(&mut self.integration);
         }
     }
@@ -554,6 +559,7 @@ impl History {
     /// to be looked at again, and takes the lease for `holder` when there is something to deliver now
     /// and nobody else is at it, keeps it while there is, or gives it back when there is not.
     pub fn claim(&mut self, holder: &str, until: Timestamp, rules: &impl Rules, now: Timestamp) {
+        self.parked_at = None;
         self.settle(rules, now);
         if let Next::Deliver(_) = self.next(rules, now) {
             if self.lease.as_ref().is_none_or(|lease| lease.until <= now) {
@@ -626,20 +632,25 @@ impl History {
     }
 
     /// The contact's integration cannot be loaded, so nobody can say what its steps are to send. What is
-    /// pending waits, longer each time, and fails when it has waited for `give_up_after`.
+    /// pending waits, longer each time, and fails when that has been so for `give_up_after`.
     pub fn park(&mut self, reason: &str, give_up_after: SignedDuration, now: Timestamp) {
-        let Some(oldest) = self.oldest_pending() else {
+        if self.count(State::Pending) == 0 {
             return;
-        };
-        let waited = now.duration_since(oldest);
+        }
+        let waited = now.duration_since(*self.parked_at.get_or_insert(now));
         if waited > give_up_after {
             let pending: Vec<StepKey> = self
                 .with(State::Pending)
                 .map(|(key, _)| key.clone())
                 .collect();
             for key in pending {
-                self.failed(&key, reason.to_owned(), now);
+                let sent_at = self.steps[&key].sent_at;
+                if let Some(step) = self.tried(&key, State::Failed, Some(reason.to_owned()), now) {
+                    // What may have been done is in doubt for good.
+                    step.sent_at = sent_at;
+                }
             }
+            self.parked_at = None;
             self.wake_at = None;
         } else {
             self.wake_at = Some(now + (waited / 2).clamp(PARKED.0, PARKED.1));
@@ -970,7 +981,9 @@ mod tests {
         let mut history = new();
         history.park("unknown", give_up, at(0));
         assert_eq!(history, new(), "nothing waits");
-        history.intend(&start, at(0));
+        // How long it was pending before does not count.
+        history.intend(&start, at(-999_999));
+        history.sending(&start, at(-999_998));
         history.skip(&end, "no", at(0));
         for (now, wake_at) in [
             (0, 60),
@@ -991,6 +1004,33 @@ mod tests {
             ),
             (None, Some(State::Failed), Some(State::Skipped))
         );
+        history.intend(&start, at(259_202));
+        assert_eq!(
+            history.state(&start),
+            Some(State::Failed),
+            "it may have been done before"
+        );
+    }
+
+    #[test]
+    fn a_contact_that_can_be_loaded_again_is_given_all_its_time_again() {
+        let (start, _) = start_and_end();
+        let mut history = new();
+        history.intend(&start, at(0));
+        history.park("unknown", SignedDuration::from_hours(1), at(0));
+        history.claim("a", at(10), &usual(), at(0));
+        history.park("unknown", SignedDuration::from_hours(1), at(9_999));
+        assert_eq!(history.wake_at(), Some(at(9_999 + 60)));
+    }
+
+    #[test]
+    fn a_step_of_which_dynamics_knows_nothing_does_not_hold_the_contact_to_its_integration() {
+        let answered = StepKey::of(Step::ContactAnswered);
+        let mut history = new();
+        history.intend(&answered, at(0));
+        history.delivered(&answered, None, None, at(0));
+        history.belong_to("b", at(1));
+        assert_eq!(history.integration(), "b");
     }
 
     #[test]

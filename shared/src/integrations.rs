@@ -162,6 +162,16 @@ impl Integrations {
                 name: name.to_owned(),
                 error,
             })?;
+        if integration.name() != name {
+            // Contacts are stored under the name that the document gives itself.
+            return Err(IntegrationsError::Invalid {
+                name: name.to_owned(),
+                error: ConfigurationError(vec![format!(
+                    "name: the document is saved as `{name}` and calls itself `{}`; save it under its own name",
+                    integration.name()
+                )]),
+            });
+        }
         let connection = integration.connection();
         let dynamics = match last {
             // The token and the open connections stay good.

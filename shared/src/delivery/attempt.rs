@@ -40,6 +40,10 @@ pub(super) enum Outcome {
 /// Decides what to send for a step that is due.
 pub(super) fn decide(key: &StepKey, history: &History, integration: &Integration) -> Decision {
     let contact_id = history.contact_id();
+    if let Some(sent_at) = history.step(key).and_then(|step| step.sent_at) {
+        let reason = unknown_outcome(&format!("no answer to the request of {sent_at} was stored"));
+        return settle(key, history, Outcome::InDoubt(reason));
+    }
     if let Some((needed, state)) = history.unmet(key, integration) {
         return settle(
             key,
@@ -57,11 +61,6 @@ pub(super) fn decide(key: &StepKey, history: &History, integration: &Integration
         }
         Err(error) => return settle(key, history, Outcome::Failed(error.to_string())),
     };
-    let sent_at = history.step(key).and_then(|step| step.sent_at);
-    if let Some(sent_at) = sent_at.filter(|_| !rendered.request.is_repeatable()) {
-        let reason = unknown_outcome(&format!("no answer to the request of {sent_at} was stored"));
-        return settle(key, history, Outcome::InDoubt(reason));
-    }
     for gap in rendered.gaps {
         tracing::warn!(%contact_id, integration = integration.name(), step = %key.step(), field = gap.field, reason = gap.reason, "a field goes without an attribute");
     }
@@ -170,7 +169,7 @@ impl Outcome {
     pub(super) fn without_response(&self, step: Step, integration: &Integration) -> Outcome {
         match self {
             Outcome::Delivered(response) => Outcome::Delivered(Box::new(Response {
-                body: integration.only_the_id(step, response.record_id),
+                body: integration.only_the_id(step, &response.body),
                 ..(**response).clone()
             })),
             other => other.clone(),

@@ -37,7 +37,7 @@ use crate::{
 const CONCURRENCY: usize = 8;
 /// How many contacts of a shard are looked up at a time.
 const PAGE: i32 = 100;
-/// How long a run stays with one contact: a request that hangs must not hold up the others.
+/// How long a run stays with one contact, so that a request that hangs does not take the whole run.
 const TIME_FOR_ONE: Duration = Duration::from_secs(15);
 /// No contact is begun with less time than this left.
 const MIN_TIME: Duration = Duration::from_secs(2);

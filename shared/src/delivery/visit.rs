@@ -150,7 +150,7 @@ impl<'a> Visit<'a> {
             if is_shrunk {
                 changed.history.shrink_responses(|key, response| {
                     if !integration.reduce(key, response) {
-                        response.clear();
+                        *response = integration.only_the_id(key.step(), response);
                     }
                 });
             }
@@ -230,11 +230,11 @@ impl<'a> Visit<'a> {
                             Written::Stored(written) => stored = written,
                             Written::BelongsTo(_) => return Ok(()),
                         }
-                        let is_noted = stored
-                            .history
-                            .step(&key)
-                            .is_some_and(|step| step.sent_at.is_some());
-                        if !is_noted || !stored.history.is_held_by(self.holder, Timestamp::now()) {
+                        let now = Timestamp::now();
+                        let is_noted = stored.history.step(&key).is_some_and(|step| {
+                            step.state == State::Pending && step.sent_at.is_some()
+                        });
+                        if !is_noted || !stored.history.is_held_by(self.holder, now) {
                             // Somebody else has been at the contact meanwhile.
                             continue;
                         }

@@ -205,8 +205,8 @@ fn reply(
             return Ok(Reply::new(Status::Pending).message(error.to_string()));
         }
         (result, Some((history, loaded))) => {
-            if result.is_err() {
-                // The time is up, or the table is gone meanwhile: redelivery goes on from here.
+            // The time is up, or the table is gone meanwhile: redelivery goes on from here.
+            if result.is_err() && history.state(&task.key) == Some(State::Pending) {
                 metrics::step(step, State::Pending);
             }
             return Ok(Reply::of(&task.key, history, &loaded.integration));

@@ -212,15 +212,15 @@ impl Integration {
         true
     }
 
-    /// A response of which only the record's id is kept.
-    pub fn only_the_id(&self, step: Step, id: Option<Uuid>) -> Map<String, Json> {
-        let fields = self.request(step).zip(id).map(|(request, id)| {
-            (
-                request.table.primary_key.clone(),
-                Json::from(id.to_string()),
-            )
+    /// What is left of a response that is too large to be kept: the record's id.
+    pub fn only_the_id(&self, step: Step, response: &Map<String, Json>) -> Map<String, Json> {
+        let id = self.request(step).and_then(|request| {
+            let key = &request.table.primary_key;
+            let first = response.get("value").and_then(|records| records.get(0));
+            let id = response.get(key).or_else(|| first?.get(key))?;
+            Some((key.clone(), id.clone()))
         });
-        fields.into_iter().collect()
+        id.into_iter().collect()
     }
 
     fn used_fields(&self, step: Step) -> Option<BTreeSet<String>> {
@@ -447,7 +447,9 @@ mod tests {
             assert_eq!(integration.reduce(&key, &mut response), kept, "{query}");
             assert_eq!(response["value"], answer["value"], "{query}");
         }
-        let id = integration.only_the_id(START, Some(ID));
-        assert_eq!(Json::from(id), json!({"contactid": ID.to_string()}));
+        for response in [answer.clone(), json!({"contactid": "1", "other": "y"})] {
+            let id = integration.only_the_id(START, response.as_object().unwrap());
+            assert_eq!(Json::from(id), json!({"contactid": "1"}));
+        }
     }
 }
