@@ -409,7 +409,7 @@ mod tests {
             "children": [{"@odata.id": "/contacts({{ c }})"}, {"@odata.id": "/contacts({{ bad }})", "x": 1}],
             "one": {"@odata.id": "/contacts({{ bad }})"},
             "other": {"a@odata.bind": "/contacts({{ bad }})", "x": 1},
-            "constant": {"@odata.id": "/contacts(1)"},
+            "constant": {"@odata.id": "/contacts(name='x y')"},
             "@odata.id": "/contacts({{ bad }})"
         }"#;
         let rendered = render(
@@ -427,7 +427,7 @@ mod tests {
                 ],
                 "children": [{"@odata.id": format!("/contacts({id})")}],
                 "other": {"x": 1},
-                "constant": {"@odata.id": "/contacts(1)"}
+                "constant": {"@odata.id": "/contacts(name='x y')"}
             })
         );
         let fields: Vec<&str> = rendered.gaps.iter().map(|gap| gap.field.as_str()).collect();

@@ -483,6 +483,12 @@ mod tests {
                 vec!["tier 1:12", "s 1:45", "n 1:69"],
             ),
             ("{# Queue #}{% raw %}{{ Queue }}{% endraw %}Queue", vec![]),
+            ("{{ x == 1 }}", vec!["x 1:4"]),
+            ("{{ a.b }}{{ b }}", vec!["a.b 1:4", "b 1:13"]),
+            (
+                "{{ value | default(value=b) }}",
+                vec!["value 1:4", "b 1:26"],
+            ),
             ("{{ 1.5 }}{{ ['Queue'] }}{{ {'Queue': 1} }}", vec![]),
         ] {
             assert_eq!(names(source), expected, "{source}");
@@ -532,6 +538,20 @@ mod tests {
             ("{{- Channel -}}", json!("VOICE")),
             ("{{ 'a-b' }}", json!("a-b")),
             ("{{ (a|int)-1 }}", json!(4)),
+            ("{{ 5-3 }}", json!(2)),
+            (r"{{ 'a-b\'c-d' }}", json!("a-b'c-d")),
+        ] {
+            assert_eq!(value(source), expected, "{source}");
+        }
+    }
+
+    #[test]
+    fn what_stands_behind_a_keyword_is_no_filter_test_or_function() {
+        for (source, expected) in [
+            ("{{ not seconds }}", json!(false)),
+            ("{{ true and not seconds }}", json!(false)),
+            ("{{ seconds is not defined }}", json!(false)),
+            ("{{ 1 if (Channel) else 2 }}", json!(1)),
         ] {
             assert_eq!(value(source), expected, "{source}");
         }

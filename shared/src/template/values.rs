@@ -339,6 +339,33 @@ mod tests {
     }
 
     #[test]
+    fn only_an_endpoint_prints_as_its_address() {
+        let scope = scope_of(json!({
+            "CustomerEndpoint": {"Address": "+15550100"}, "Queue": {"Address": "here"}
+        }));
+        let value = |source| render(source, &scope).value;
+        assert_eq!(value("{{ CustomerEndpoint }}"), Some(json!("+15550100")));
+        assert_eq!(value("{{ Queue }}"), Some(json!({"Address": "here"})));
+    }
+
+    #[test]
+    fn lists_and_objects_can_be_gone_through_and_shown() {
+        for (source, expected) in [
+            (
+                "{% for x in STEP2-Response.nested.a-b %}[{{ x }}]{% endfor %}",
+                r#"[1][{"c":"deep"}]"#,
+            ),
+            (
+                "{% for name in Queue %}{{ name }}={{ Queue[name] }}{% endfor %}",
+                "Name=Support",
+            ),
+            ("{{ Queue | pprint }}", r#"{"Name":"Support"}"#),
+        ] {
+            assert_eq!(value(source), json!(expected), "{source}");
+        }
+    }
+
+    #[test]
     fn an_endpoint_without_an_address_is_missing() {
         let scope = scope_of(json!({
             "CustomerEndpoint": {"Address": "", "Type": "TELEPHONE_NUMBER"},
