@@ -12,7 +12,11 @@ use std::{
 use anstream::{eprintln, println};
 use aws_config::{BehaviorVersion, Region};
 use clap::{Args, Parser, Subcommand};
-use connect_dynamics::{configuration, integration::Integration, store::Store};
+use connect_dynamics::{
+    configuration,
+    integration::{Findings, Integration},
+    store::Store,
+};
 use local::{
     build::{self, With},
     life,
@@ -77,7 +81,7 @@ enum Command {
         #[arg(long, default_value = "3", value_parser = at_least_one::<NonZeroUsize>)]
         processes: NonZeroUsize,
     },
-    /// Validates a configuration and says everything that is wrong with it.
+    /// Validates a configuration and says everything that is wrong with it, or probably wrong.
     Check {
         /// The configuration.
         #[arg(long, value_name = "FILE")]
@@ -116,11 +120,7 @@ async fn run(arguments: Arguments) -> io::Result<ExitCode> {
             println!("{:#}", configuration::schema());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Check { config } => {
-            load(&config)?;
-            println!("{} is valid.", config.display());
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Check { config } => check(&config),
         Command::Save {
             config,
             table,
@@ -241,16 +241,53 @@ fn options(config: Option<&Path>) -> io::Result<Options> {
 
 /// A configuration's text, and the integration it makes.
 fn load(path: &Path) -> io::Result<(String, Integration)> {
-    let document = std::fs::read_to_string(path)
-        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+    let document = read(path)?;
     let integration = Integration::load(&document)
         .map_err(|error| io::Error::other(format!("{}: {error}", path.display())))?;
     Ok((document, integration))
 }
 
+fn read(path: &Path) -> io::Result<String> {
+    std::fs::read_to_string(path)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+}
+
+/// Prints what is wrong with a configuration, and then what is probably a mistake; only the former makes
+/// it fail.
+fn check(path: &Path) -> io::Result<ExitCode> {
+    let Findings { errors, warnings } = Integration::check(&read(path)?);
+    for error in &errors {
+        println!("{} {error}", "error:".red().bold());
+    }
+    for warning in &warnings {
+        println!("{} {warning}", "warning:".yellow().bold());
+    }
+    let file = path.display();
+    let told = match (errors.len(), warnings.len()) {
+        (0, 0) => format!("{file} is valid."),
+        (0, warnings) => format!("{file} is valid, with {}.", count(warnings, "warning")),
+        (errors, 0) => format!("{file} is not valid: {}.", count(errors, "error")),
+        (errors, warnings) => format!(
+            "{file} is not valid: {} and {}.",
+            count(errors, "error"),
+            count(warnings, "warning")
+        ),
+    };
+    println!("{told}");
+    Ok(code(errors.is_empty()))
+}
+
+fn count(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}
+
 /// <https://docs.aws.amazon.com/sdk-for-rust/latest/dg/credproviders.html>
 async fn save(path: &Path, table: &str, region: Option<String>) -> io::Result<ExitCode> {
     let (document, integration) = load(path)?;
+    for warning in integration.advice() {
+        eprintln!("{} {warning}", "warning:".yellow().bold());
+    }
     let mut config = aws_config::defaults(BehaviorVersion::v2026_01_12());
     if let Some(region) = region {
         config = config.region(Region::new(region));

@@ -37,7 +37,7 @@ pub struct Attributes {
 
 /// Names that the contact record defines. None of them ever means a user-defined attribute or a
 /// flow's parameter, also when the contact at hand lacks it.
-const RECORD_NAMES: &[&str] = &[
+pub(crate) const RECORD_NAMES: &[&str] = &[
     "Agent",
     "AgentConnectionAttempts",
     "AnsweringMachineDetectionStatus",

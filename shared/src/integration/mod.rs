@@ -4,6 +4,7 @@
 //! page to open, the contact's record, and what of a response may still be needed. Templates, addresses
 //! and bodies stay behind these.
 
+mod advice;
 mod compile;
 
 use std::{
@@ -23,6 +24,8 @@ use crate::{
     step::Step,
     template::{ResponseUse, Scope, Sight, Templates},
 };
+
+pub use self::advice::Findings;
 
 /// An integration, compiled.
 #[derive(Debug)]

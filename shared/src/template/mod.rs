@@ -86,6 +86,11 @@ impl Template {
         &self.responses
     }
 
+    /// Whether it is one expression, whose value keeps its type; any other template gives a text.
+    pub(crate) fn is_single_expression(&self) -> bool {
+        self.single_expression
+    }
+
     /// The names that the template looks up, in their order: those of a filter's arguments too, but
     /// no loop variables, filters, tests or functions. `templates` are those it was compiled with.
     pub fn names(&self, templates: &Templates) -> Vec<NameUse> {
