@@ -56,14 +56,11 @@ fn mend(document: &mut Json, example: &Json, path: &Path, message: &str) -> bool
     let Some(field) = place.pop() else {
         return false;
     };
-    let parent = |document: &Json| {
-        let pointer: String = place.iter().map(|name| pointer(name)).collect();
-        document.pointer(&pointer).cloned()
-    };
-    let replacement = parent(example)
+    let parent: String = place.iter().map(|name| pointer(name)).collect();
+    let replacement = example
+        .pointer(&parent)
         .and_then(|parent| parent.get(&field).cloned())
         .filter(|_| unknown.is_none());
-    let parent: String = place.iter().map(|name| pointer(name)).collect();
     match document.pointer_mut(&parent) {
         Some(Json::Object(fields)) => {
             let before = fields.get(&field).cloned();
