@@ -1,6 +1,7 @@
 //! The Dynamics client against the stand-ins, fault by fault.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -30,7 +31,11 @@ use local::{
     system, table,
 };
 use serde_json::{Value as Json, json};
-use tokio::time::Instant;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpListener,
+    time::Instant,
+};
 use uuid::Uuid;
 
 struct Environment {
@@ -317,6 +322,45 @@ async fn what_must_not_be_repeated_is_not() {
             sent,
             "{effect:?}"
         );
+    }
+}
+
+/// A server that keeps each connection open after an answer and closes it at the next request, as one does
+/// that has given an idle connection up while the function was frozen.
+async fn forgetful_server() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut stream = BufReader::new(stream);
+                let mut line = String::new();
+                while line != "\r\n" {
+                    line.clear();
+                    stream.read_line(&mut line).await.unwrap();
+                }
+                let answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+                stream.write_all(answer).await.unwrap();
+                let _ = stream.read_u8().await;
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn what_must_not_be_repeated_goes_over_no_connection_that_may_be_dead() {
+    let server = forgetful_server().await;
+    let environment = environment_with(|c| c.environment_uri = format!("http://{server}")).await;
+    let read = Request {
+        method: Method::Get,
+        body: None,
+        kind: Kind::Read,
+        ..update(Uuid::new_v4(), json!({}))
+    };
+    for request in [&read, &action(), &action()] {
+        let answer = environment.dynamics.send(request, soon()).await;
+        assert_eq!(answer.unwrap().attempts, 1);
     }
 }
 

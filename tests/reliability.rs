@@ -797,6 +797,21 @@ async fn what_waits_for_an_integration_that_cannot_be_loaded_is_counted_and_fail
 }
 
 #[tokio::test]
+async fn an_event_that_comes_again_while_the_integration_is_broken_is_told_what_became_of_it() {
+    let system = reference_system().await;
+    let contact = Uuid::new_v4();
+    let start = flow(contact, json!({}), json!({"integration": "gone"}));
+    let mut history = History::new(contact, "gone", Timestamp::now());
+    let key = StepKey::of(Step::ContactStart);
+    history.intend(&key, Timestamp::now());
+    history.delivered(&key, Some(contact), None, Timestamp::now());
+    let mut stored = Stored::new(history);
+    system.store.save(&mut stored, 30).await.unwrap();
+    let reply = invoke(&system, "contact-start", &start).await;
+    assert_reply!(reply, {"status": "delivered", "message": starts_with("there is no integration `gone`")});
+}
+
+#[tokio::test]
 async fn contacts_of_a_paused_environment_do_not_hide_those_behind_them() {
     let system = reference_system().await;
     let mut other = serde_json::to_value(system.integration.configuration()).unwrap();

@@ -46,6 +46,7 @@ async fn a_late_writer_never_overwrites_a_newer_state(store: &Store) {
     let contact = Uuid::new_v4();
     let mut first = Stored::new(history(contact));
     let mut second = Stored::new(history(contact));
+    second.history.intend(&StepKey::of(Step::ContactEnd), at(0));
     store.save(&mut first, 30).await.unwrap();
     assert_eq!(store.save(&mut second, 30).await, Err(StoreError::Conflict));
 
@@ -58,6 +59,21 @@ async fn a_late_writer_never_overwrites_a_newer_state(store: &Store) {
         .failed(&StepKey::of(Step::ContactStart), "late".into(), at(2));
     assert_eq!(store.save(&mut late, 30).await, Err(StoreError::Conflict));
     assert_eq!(store.load(contact).await.unwrap(), Some(first));
+}
+
+async fn a_write_that_is_repeated_after_a_lost_answer_is_done(store: &Store) {
+    let contact = Uuid::new_v4();
+    let mut first = Stored::new(history(contact));
+    for second in [5, 6] {
+        let reason = format!("at {second}");
+        let start = StepKey::of(Step::ContactStart);
+        first.history.postponed(&start, reason, at(60), at(second));
+        let mut repeated = first.clone();
+        store.save(&mut first, 30).await.unwrap();
+        store.save(&mut repeated, 30).await.unwrap();
+        assert_eq!(repeated, first);
+        assert_eq!(store.load(contact).await.unwrap().as_ref(), Some(&first));
+    }
 }
 
 async fn an_item_larger_than_dynamodb_holds_is_told(store: &Store) {
@@ -153,6 +169,7 @@ async fn all(address: SocketAddr, table: &str) {
     let store = system::store(address, table).await;
     a_history_is_read_back_as_it_was_written(&store).await;
     a_late_writer_never_overwrites_a_newer_state(&store).await;
+    a_write_that_is_repeated_after_a_lost_answer_is_done(&store).await;
     an_item_larger_than_dynamodb_holds_is_told(&store).await;
     configurations_are_kept_by_name(&store).await;
     an_item_is_listed_while_it_is_due_or_has_failed_and_expires_otherwise(&store, address).await;

@@ -304,7 +304,10 @@ async fn save(path: &Path, table: &str, region: Option<String>) -> io::Result<Ex
         .save_integration(name, &document)
         .await
         .map_err(io::Error::other)?;
-    println!("The integration `{name}` is saved in {table}. The functions use it within a minute.");
+    println!("The integration `{name}` is saved in {table}.");
+    println!(
+        "A function that is in use looks for it once a minute: contacts of about a minute from now on go by it."
+    );
     Ok(ExitCode::SUCCESS)
 }
 

@@ -19,7 +19,8 @@ use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
-    types::AttributeValue,
+    operation::put_item::PutItemError,
+    types::{AttributeValue, ReturnValuesOnConditionCheckFailure},
 };
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -115,7 +116,8 @@ impl Store {
                 "version",
                 AttributeValue::N((stored.version + 1).to_string()),
             )
-            .item("history", AttributeValue::S(document));
+            .item("history", AttributeValue::S(document.clone()))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         put = match (history.wake_at(), history.failed_at()) {
             (Some(due), _) => put
                 .item("due", AttributeValue::S(shard(Listed::Due, contact_id)))
@@ -141,7 +143,16 @@ impl Store {
                 .condition_expression("version = :version")
                 .expression_attribute_values(":version", AttributeValue::N(version.to_string())),
         };
-        put.send().await.map_err(|error| self.error(&error))?;
+        if let Err(error) = put.send().await {
+            // An answer was lost, and the client has repeated what was done already.
+            let is_ours = |item: &HashMap<String, AttributeValue>| {
+                number(item, "version") == Some(stored.version + 1)
+                    && text(item, "history") == Some(&document)
+            };
+            if !in_the_way(&error).is_some_and(is_ours) {
+                return Err(self.error(&error));
+            }
+        }
         stored.version += 1;
         Ok(())
     }
@@ -257,6 +268,14 @@ impl Store {
                 reason: cause::of_aws(error),
             },
         }
+    }
+}
+
+/// The item that a conditional write has met.
+fn in_the_way(error: &SdkError<PutItemError>) -> Option<&HashMap<String, AttributeValue>> {
+    match error.as_service_error()? {
+        PutItemError::ConditionalCheckFailedException(refused) => refused.item(),
+        _ => None,
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     DynamicsError,
     answer::{self, Response},
-    http::{Answer, Http},
+    http::{Answer, Http, Over},
     request::{Kind, Method, Request},
     token::Tokens,
 };
@@ -232,13 +232,13 @@ impl Dynamics {
         deadline: Instant,
     ) -> Result<Answer, DynamicsError> {
         let began = Instant::now();
-        let answer = self
-            .http
-            .send(
-                |client| self.compose(client, request).bearer_auth(token),
-                deadline,
-            )
-            .await;
+        let over = if request.is_repeatable() {
+            Over::Pooled
+        } else {
+            Over::New
+        };
+        let compose = |client: &reqwest::Client| self.compose(client, request).bearer_auth(token);
+        let answer = self.http.send(compose, over, deadline).await;
         metrics::dynamics_latency(began.elapsed());
         if answer
             .as_ref()

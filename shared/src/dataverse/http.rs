@@ -1,8 +1,11 @@
 //! HTTP: one exchange, with the answer's size bounded and every wait ended by a deadline.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
-use reqwest::{Certificate, Client, RequestBuilder, StatusCode, header::HeaderMap};
+use reqwest::{Certificate, Client, ClientBuilder, RequestBuilder, StatusCode, header::HeaderMap};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{cause, certificates};
@@ -12,11 +15,23 @@ const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 
 /// The client of all HTTP connections but AWS's. Clones share their connections.
 #[derive(Debug, Clone)]
-pub struct Http(
-    /// A client that could not be set up is an error of each request, not of the function: a flow is
-    /// answered and its contact kept all the same.
-    Result<Client, String>,
-);
+pub struct Http {
+    // A client that could not be set up is an error of each request, not of the function: a flow is
+    // answered and its contact kept all the same.
+    pooled: Result<Client, String>,
+    /// Keeps no connection, so each request makes one of its own. It is set up when it is first used.
+    unpooled: Arc<OnceLock<Result<Client, String>>>,
+}
+
+/// Which connection a request goes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Over {
+    /// One that an earlier request has left open, if there is one.
+    Pooled,
+    /// A new one. The other side may have closed one that was left open, above all while the function was
+    /// frozen between two invocations, and then nobody could say whether the request has arrived.
+    New,
+}
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -58,44 +73,69 @@ pub(super) struct Answer {
 
 impl Default for Http {
     fn default() -> Http {
-        Http::with_certificates(certificates::compiled_in().map(|certificates| {
-            certificates
-                .into_iter()
-                .map(Certificate::from_der)
-                .collect()
-        }))
+        Http::with_certificates(compiled_in())
     }
+}
+
+/// The certificates to trust; none for those of the system.
+type Trusted = Option<reqwest::Result<Vec<Certificate>>>;
+
+fn compiled_in() -> Trusted {
+    let certificates = certificates::compiled_in()?;
+    Some(
+        certificates
+            .into_iter()
+            .map(Certificate::from_der)
+            .collect(),
+    )
+}
+
+fn client(trusted: Trusted, builder: ClientBuilder) -> Result<Client, String> {
+    let client = || {
+        let builder = builder
+            // A redirect would carry the token, or the client secret, to wherever it points.
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(Duration::from_secs(2))
+            .pool_idle_timeout(Duration::from_secs(90))
+            .user_agent(concat!("connect-dynamics/", env!("CARGO_PKG_VERSION")));
+        match trusted {
+            Some(certificates) => builder.tls_certs_only(certificates?),
+            None => builder,
+        }
+        .build()
+    };
+    client().map_err(|error| cause::innermost(&error))
 }
 
 impl Http {
     /// A client that trusts these certificates, or the system's.
-    fn with_certificates(certificates: Option<reqwest::Result<Vec<Certificate>>>) -> Http {
-        let client = || {
-            let builder = Client::builder()
-                // A redirect would carry the token, or the client secret, to wherever it points.
-                .redirect(reqwest::redirect::Policy::none())
-                .connect_timeout(Duration::from_secs(2))
-                .pool_idle_timeout(Duration::from_secs(90))
-                .user_agent(concat!("connect-dynamics/", env!("CARGO_PKG_VERSION")));
-            match certificates {
-                Some(certificates) => builder.tls_certs_only(certificates?),
-                None => builder,
-            }
-            .build()
+    fn with_certificates(certificates: Trusted) -> Http {
+        Http {
+            pooled: client(certificates, ClientBuilder::default()),
+            unpooled: Arc::default(),
+        }
+    }
+
+    fn client(&self, over: Over) -> Result<&Client, HttpError> {
+        let client = match over {
+            Over::Pooled => &self.pooled,
+            Over::New => self
+                .unpooled
+                .get_or_init(|| client(compiled_in(), Client::builder().pool_max_idle_per_host(0))),
         };
-        Http(client().map_err(|error| cause::innermost(&error)))
+        client
+            .as_ref()
+            .map_err(|reason| HttpError::NoTls(reason.clone()))
     }
 
     /// Sends what `request` makes, and reads the answer.
     pub(super) async fn send(
         &self,
         request: impl FnOnce(&Client) -> RequestBuilder,
+        over: Over,
         deadline: Instant,
     ) -> Result<Answer, HttpError> {
-        let client = self
-            .0
-            .as_ref()
-            .map_err(|reason| HttpError::NoTls(reason.clone()))?;
+        let client = self.client(over)?;
         let exchange = async {
             let mut response = request(client).send().await?;
             let mut answer = Answer {
@@ -140,7 +180,11 @@ mod tests {
         let broken = Certificate::from_der(b"no certificate").unwrap();
         let http = Http::with_certificates(Some(Ok(vec![broken])));
         let deadline = Instant::now() + Duration::from_secs(5);
-        let answer = http.send(|client| client.get("https://example.com"), deadline);
+        let answer = http.send(
+            |client| client.get("https://example.com"),
+            Over::Pooled,
+            deadline,
+        );
         let error = answer.await.map(|answer| answer.status).unwrap_err();
         assert!(matches!(error, HttpError::NoTls(_)) && !error.may_have_been_sent());
         assert!(error.to_string().contains("SSL_CERT_FILE"), "{error}");
@@ -151,6 +195,6 @@ mod tests {
         let certificates = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
         let certificates = certificates.map(|der| Certificate::from_der(der));
         let http = Http::with_certificates(Some(certificates.collect()));
-        assert!(http.0.is_ok(), "{http:?}");
+        assert!(http.pooled.is_ok(), "{http:?}");
     }
 }

@@ -17,7 +17,7 @@ use tokio::{
 use super::{
     answer::{DAY, retry_after},
     error::{MAX_CODE, shortened},
-    http::{Http, HttpError},
+    http::{Http, HttpError, Over},
 };
 use crate::{
     clock::Clock,
@@ -186,7 +186,7 @@ impl Tokens {
                 .header("Accept", "application/json")
                 .form(&form)
         };
-        let answer = self.http.send(request, deadline).await?;
+        let answer = self.http.send(request, Over::Pooled, deadline).await?;
         let status = answer.status.as_u16();
         if answer.status.is_success() {
             let granted: Granted =

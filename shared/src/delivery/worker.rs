@@ -47,7 +47,8 @@ pub(super) enum Found {
 enum Ended {
     /// What is to be replied stands in the history.
     Visited,
-    Parked(IntegrationsError),
+    /// The contact waits for its integration, and the event's step is in this state.
+    Parked(IntegrationsError, State),
 }
 
 impl Worker {
@@ -127,7 +128,10 @@ impl Worker {
             let find = self.find_integration(&name, contact_id, &intend);
             let loaded = match timeout_at(progress.deadline(), find).await?? {
                 Found::Loaded(loaded) => loaded,
-                Found::Parked(error, _) => return Ok(Ended::Parked(error)),
+                Found::Parked(error, stored) => {
+                    let state = stored.history.state(&task.key).unwrap_or(State::Pending);
+                    return Ok(Ended::Parked(error, state));
+                }
                 Found::BelongsTo(other) => {
                     name = other;
                     continue;
@@ -199,10 +203,12 @@ fn reply(
     let contact_id = task.contact.id;
     let step = invocation.step;
     let error = match (result, progress.stored()) {
-        (Ok(Ended::Parked(error)), _) => {
-            tracing::error!(%contact_id, %step, outcome = "pending", %error, "the contact is kept until its integration can be loaded");
-            metrics::step(step, State::Pending);
-            return Ok(Reply::new(Status::Pending).message(error.to_string()));
+        (Ok(Ended::Parked(error, state)), _) => {
+            tracing::error!(%contact_id, %step, outcome = state.as_str(), %error, "the contact is kept until its integration can be loaded");
+            if state == State::Pending {
+                metrics::step(step, State::Pending);
+            }
+            return Ok(Reply::new(state.into()).message(error.to_string()));
         }
         (result, Some((history, loaded))) => {
             // The time is up, or the table is gone meanwhile: redelivery goes on from here.

@@ -195,8 +195,9 @@ impl Compiler {
             for used in compiled.responses() {
                 let problem = match Step::from_number(used.step) {
                     None => format!(
-                        "steps.{step}: there is no STEP{}-Response; responses are STEP2- to STEP5-Response",
-                        used.step
+                        "steps.{step}: there is no STEP{}-Response; responses are {}",
+                        used.step,
+                        Step::ALL.map(Step::response_name).join(", ")
                     ),
                     Some(other) if other >= *step => format!(
                         "steps.{step}: it uses {}, the response of {other}, which does not come before it",

@@ -449,17 +449,14 @@ fn runtime_error(template: &Template, error: &Error) -> TemplateError {
         _ if error.detail().is_some_and(is_ours) => error.detail().unwrap_or_default().into(),
         kind => format!("cannot be worked out with this contact's attributes ({kind})"),
     };
-    let (line, column) = error
-        .range()
-        .zip(error.template_source())
-        .map_or((error.line().unwrap_or(1), 1), |(range, source)| {
-            position(source, range.start)
-        });
     TemplateError {
-        field: template.field().to_owned(),
-        line,
-        column,
         message,
+        ..describe(
+            template.field(),
+            &template.source,
+            &prepare(&template.source),
+            error,
+        )
     }
 }
 
