@@ -13,7 +13,7 @@ use aws_config::{BehaviorVersion, Region};
 use connect_dynamics::{
     clock::Clock,
     configuration::Connection,
-    dataverse::{Dynamics, Http, HttpError, Kind, Method, Request},
+    dataverse::{Dynamics, Http, HttpError, Kind, Method, Repeats, Request, Room},
     integration::Integration,
     integrations::Integrations,
     secret::Secrets,
@@ -489,10 +489,13 @@ async fn a_pause_and_a_token_end_while_the_function_is_frozen() {
     let in_a_minute = Instant::now() + Duration::from_secs(60);
     let throttled = environment.dynamics.send(&request, in_a_minute).await;
     throttled.unwrap_err();
-    assert!(environment.dynamics.is_paused_until_after(in_a_minute));
+    let pause = || match environment.dynamics.room() {
+        Room::None(left) => left.as_secs(),
+        Room::For(_) => 0,
+    };
+    assert!(pause() > 60);
     environment.time.pass(250);
-    assert!(!environment.dynamics.is_paused_until_after(in_a_minute));
-    assert!(environment.dynamics.is_paused_until_after(Instant::now()));
+    assert!((1..60).contains(&pause()));
     environment
         .dynamics
         .send(&request, Instant::now() + Duration::from_secs(5))
@@ -500,7 +503,7 @@ async fn a_pause_and_a_token_end_while_the_function_is_frozen() {
         .expect_err("the pause lasts longer than there is time");
     assert_eq!(environment.dataverse.take_exchanges().len(), 1);
     environment.time.pass(51);
-    assert!(!environment.dynamics.is_paused_until_after(Instant::now()));
+    assert_eq!(pause(), 0);
     environment.dynamics.send(&request, soon()).await.unwrap();
 }
 
@@ -635,6 +638,62 @@ async fn a_limit_that_lasts_longer_than_the_time_left_is_told_and_not_waited_for
         "Dynamics limits our requests (429, 0x80072322); it takes the next in 120 s"
     );
     assert_eq!(environment.dataverse.take_exchanges().len(), 1);
+}
+
+#[tokio::test]
+async fn an_environment_that_does_not_answer_is_left_alone_until_a_probe_is_answered() {
+    let environment = environment().await;
+    environment.dynamics.warm_up(soon()).await.unwrap();
+    let request = || create(Uuid::new_v4(), json!({}));
+    let once = async || {
+        let repeats = Repeats::AfterALimit;
+        environment
+            .dynamics
+            .send_with(&request(), repeats, soon())
+            .await
+    };
+    environment.dataverse.faults.times(5, Effect::status(503));
+    for _ in 0..3 {
+        once().await.unwrap_err();
+    }
+    let sent = || environment.dataverse.take_exchanges().len();
+    assert_eq!(sent(), 3);
+    let told = once().await.unwrap_err();
+    assert!(!told.is_permanent() && !told.may_have_been_done());
+    assert_eq!(
+        told.to_string(),
+        "nothing is sent to Dynamics for another 2 s, as the last requests failed: Dynamics is not available at the moment (status 503)"
+    );
+    assert_eq!(sent(), 0);
+    // Somebody who waits for the answer sends a probe once, too.
+    for rest in [2, 4] {
+        assert!(matches!(environment.dynamics.room(), Room::None(_)));
+        environment.time.pass(rest);
+        assert_eq!(environment.dynamics.room(), Room::For(1));
+        environment
+            .dynamics
+            .send(&request(), soon())
+            .await
+            .unwrap_err();
+        assert_eq!(sent(), 1);
+    }
+    environment.time.pass(8);
+    once().await.unwrap();
+    once().await.unwrap();
+    assert!(matches!(environment.dynamics.room(), Room::For(2..)));
+}
+
+#[tokio::test]
+async fn a_record_that_dynamics_chokes_on_is_no_outage() {
+    let environment = environment().await;
+    environment.dataverse.faults.times(5, Effect::status(500));
+    for sent in 1..=6 {
+        let request = create(Uuid::new_v4(), json!({}));
+        let repeats = Repeats::AfterALimit;
+        let answer = environment.dynamics.send_with(&request, repeats, soon());
+        assert_eq!(answer.await.is_ok(), sent == 6);
+        assert_eq!(environment.dataverse.take_exchanges().len(), 1);
+    }
 }
 
 #[tokio::test]

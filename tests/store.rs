@@ -1,14 +1,14 @@
 //! The store against a real table: the embedded DynamoDB and, where `tests/run` has started it,
 //! Amazon's own DynamoDB Local.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use connect_dynamics::{
     history::{History, StepKey},
     integrations::{Integrations, IntegrationsError},
     secret::Secrets,
     step::Step,
-    store::{Listed, SHARDS, Store, StoreError, Stored},
+    store::{Line, List, Store, StoreError, Stored},
 };
 use end_to_end::rewritten;
 use jiff::Timestamp;
@@ -120,43 +120,97 @@ async fn an_item_is_listed_while_it_is_due_or_has_failed_and_expires_otherwise(
         });
         table::call(address, "GetItem", &request).await.unwrap()["Item"].take()
     };
-    let listed = async |list: Listed, at: Timestamp| {
-        let shard = contact.as_bytes()[15] % SHARDS;
-        store
-            .listed(list, shard, at, 1000, None)
-            .await
-            .unwrap()
-            .contacts
-            .iter()
-            .any(|(id, _)| *id == contact)
+    let listed = async |list: List| {
+        let entries = store.list(&list).await.unwrap().into_iter();
+        let mut own = entries.filter(|entry| entry.contact_id == contact);
+        own.next().map(|entry| (entry.at, entry.also))
     };
+    let line = || List::Line(Line::of("default"));
     let start = StepKey::of(Step::ContactStart);
     let mut stored = Stored::new(history(contact));
     stored.history = rewritten(&stored.history, |history| {
         history["wakeAt"] = at(60).to_string().into();
     });
     store.save(&mut stored, 30).await.unwrap();
-    assert!(!listed(Listed::Due, at(59)).await && listed(Listed::Due, at(60)).await);
+    assert_eq!(listed(line()).await, Some((at(60), None)));
+    stored.history = rewritten(&stored.history, |history| {
+        history["waitingSince"] = at(20).to_string().into();
+    });
+    store.save(&mut stored, 30).await.unwrap();
+    assert_eq!(listed(line()).await, Some((at(60), Some(at(20)))));
     assert_eq!(
         item().await["expiresAt"],
         Json::Null,
         "what is pending never expires"
     );
 
+    let expires = |second: i64| at(second + 30 * 86_400);
     stored
         .history
         .failed(&start, "no such column".into(), at(100));
     stored.history = rewritten(&stored.history, |history| history["wakeAt"] = Json::Null);
     store.save(&mut stored, 30).await.unwrap();
-    assert!(!listed(Listed::Due, at(1000)).await);
-    assert!(listed(Listed::Failed, at(100)).await && !listed(Listed::Failed, at(101)).await);
+    assert_eq!(listed(line()).await, None);
+    assert_eq!(
+        listed(List::Failed).await,
+        Some((at(100), Some(expires(100))))
+    );
 
     stored.history.intend(&start, at(200));
     stored.history.delivered(&start, None, None, at(200));
     store.save(&mut stored, 30).await.unwrap();
-    assert!(!listed(Listed::Due, at(1000)).await && !listed(Listed::Failed, at(0)).await);
-    let expires = at(200).as_second() + 30 * 86_400;
-    assert_eq!(item().await["expiresAt"], json!({"N": expires.to_string()}));
+    assert_eq!(
+        (listed(line()).await, listed(List::Failed).await),
+        (None, None)
+    );
+    let expires = expires(200).as_second().to_string();
+    assert_eq!(item().await["expiresAt"], json!({"N": expires}));
+}
+
+async fn each_integration_has_a_line_of_its_own(store: &Store) {
+    let mut contacts = Vec::new();
+    for integration in ["emea", "apac", "emea", "no name: #", "another/"] {
+        let contact = Uuid::new_v4();
+        let history = rewritten(&history(contact), |history| {
+            history["integration"] = integration.into();
+            history["wakeAt"] = at(60).to_string().into();
+        });
+        store.save(&mut Stored::new(history), 30).await.unwrap();
+        contacts.push(contact);
+    }
+    let in_line = async |integration: &str| {
+        let line = Line::of(integration);
+        assert!(
+            store.lines().await.unwrap().contains(&line),
+            "{integration}"
+        );
+        let entries = store.list(&List::Line(line)).await.unwrap();
+        entries
+            .iter()
+            .map(|entry| entry.contact_id)
+            .collect::<BTreeSet<_>>()
+    };
+    let contacts = |numbers: &[usize]| numbers.iter().map(|number| contacts[*number]).collect();
+    assert_eq!(in_line("emea").await, contacts(&[0, 2]));
+    assert_eq!(in_line("apac").await, contacts(&[1]));
+    assert_eq!(in_line("no name: #").await, contacts(&[3, 4]));
+}
+
+/// More contacts than DynamoDB gives in one page.
+async fn a_list_of_many_pages_is_read_to_its_end(store: &Store) {
+    let line = "x".repeat(64);
+    let ids: Vec<Uuid> = (0..1100_u128)
+        .map(|number| Uuid::from_u128(number << 8))
+        .collect();
+    for id in &ids {
+        let history = rewritten(&history(*id), |history| {
+            history["integration"] = line.clone().into();
+            history["wakeAt"] = at(60).to_string().into();
+        });
+        store.save(&mut Stored::new(history), 30).await.unwrap();
+    }
+    let entries = store.list(&List::Line(Line::of(&line))).await.unwrap();
+    assert_eq!(entries.len(), ids.len());
 }
 
 async fn a_missing_table_is_named(address: SocketAddr) {
@@ -173,6 +227,8 @@ async fn all(address: SocketAddr, table: &str) {
     an_item_larger_than_dynamodb_holds_is_told(&store).await;
     configurations_are_kept_by_name(&store).await;
     an_item_is_listed_while_it_is_due_or_has_failed_and_expires_otherwise(&store, address).await;
+    each_integration_has_a_line_of_its_own(&store).await;
+    a_list_of_many_pages_is_read_to_its_end(&store).await;
     a_missing_table_is_named(address).await;
 }
 

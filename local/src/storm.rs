@@ -17,12 +17,8 @@ use std::{
 
 use anstream::println;
 use comfy_table::{Cell, CellAlignment, Table, presets};
-use connect_dynamics::{
-    history::State,
-    store::{Listed, SHARDS},
-};
+use connect_dynamics::{history::State, store::List};
 use indicatif::{ProgressBar, ProgressStyle};
-use jiff::Timestamp;
 use owo_colors::OwoColorize;
 use serde_json::{Map, Value as Json, json};
 use tokio::sync::Semaphore;
@@ -361,17 +357,13 @@ fn recorded(id: Uuid) -> Json {
 
 /// How many contacts the table lists as having something pending.
 async fn listed(system: &System) -> io::Result<usize> {
-    let mut listed = 0;
-    for shard in 0..SHARDS {
-        let far = Timestamp::now() + jiff::SignedDuration::from_hours(24);
-        let due = system
-            .store
-            .listed(Listed::Due, shard, far, 1, None)
-            .await
-            .map_err(io::Error::other)?;
-        listed += due.contacts.len();
+    let lines = system.store.lines().await.map_err(io::Error::other)?;
+    let mut contacts = 0;
+    for line in lines {
+        let list = system.store.list(&List::Line(line)).await;
+        contacts += list.map_err(io::Error::other)?.len();
     }
-    Ok(listed)
+    Ok(contacts)
 }
 
 async fn audit(system: &System, contacts: &[Uuid]) -> io::Result<Audit> {

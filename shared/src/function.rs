@@ -14,7 +14,9 @@ use std::{
 };
 
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_lambda_events::sqs::SqsBatchResponse;
 use lambda_runtime::{Context, Diagnostic, Error, LambdaEvent, service_fn};
+use serde::Serialize;
 use serde_json::Value as Json;
 use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
@@ -24,9 +26,11 @@ use crate::{
     delivery::{Invocation, Order, Worker},
     integrations::Integrations,
     metrics,
+    queue::{Batch, Message},
+    reply::Reply,
     secret::Secrets,
     step::Step,
-    store::Store,
+    store::{Line, Store},
 };
 
 /// How long before Lambda stops the function the work is to be over.
@@ -36,31 +40,54 @@ const WARM_UP: Duration = Duration::from_secs(1);
 /// A function that was started longer ago than this when its first event comes was not started for it.
 const COLD_START: Duration = Duration::from_secs(5);
 
+/// What a step's function answers.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Answer {
+    Reply(Reply),
+    Batch(SqsBatchResponse),
+}
+
 /// Runs a step's function until Lambda stops it.
 ///
 /// # Errors
 /// When an environment variable is missing, or the runtime API cannot be spoken to.
 pub async fn run(step: Step) -> Result<(), Error> {
     let cold_start = Mutex::new(Some(Instant::now()));
-    let worker = set_up().await?;
+    // Redelivery lists the default integration's line, so no contact need wait for that.
+    let worker = set_up(Store::with_line).await?;
     let invoke = |event: LambdaEvent<Json>| async {
         let (payload, context) = event.into_parts();
         let started = cold_start
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        let invocation = Invocation {
+            .take()
+            .filter(|started| started.elapsed() < COLD_START)
+            .unwrap_or_else(Instant::now);
+        let deadline = deadline(&context);
+        let invocation = |payload, request_id| Invocation {
             step,
             payload,
-            deadline: deadline(&context),
-            request_id: context.request_id,
-            started: started
-                .filter(|started| started.elapsed() < COLD_START)
-                .unwrap_or_else(Instant::now),
+            request_id,
+            started,
+            deadline,
         };
-        let reply = worker.handle(invocation).await;
+        let reply = match Batch::read(payload) {
+            Ok(batch) => {
+                let handle = async |message: Message| {
+                    let invocation = invocation(message.event, message.id);
+                    worker.handle(invocation).await.map(|_| ())
+                };
+                Ok(Answer::Batch(batch.handle(handle).await))
+            }
+            Err(payload) => {
+                let reply = worker.handle(invocation(payload, context.request_id)).await;
+                let reply = reply.map(Answer::Reply);
+                reply.map_err(|error| failure("EventNotStored", &error))
+            }
+        };
         metrics::flush();
-        reply.map_err(|error| failure("EventNotStored", &error))
+        reply
     };
     lambda_runtime::run(service_fn(invoke)).await
 }
@@ -70,7 +97,7 @@ pub async fn run(step: Step) -> Result<(), Error> {
 /// # Errors
 /// As [`run`].
 pub async fn run_redelivery() -> Result<(), Error> {
-    let worker = set_up().await?;
+    let worker = set_up(|store, _| store).await?;
     let invoke = |event: LambdaEvent<Json>| async {
         let (payload, context) = event.into_parts();
         let order = Order::parse(&payload).map_err(|error| failure("NoOrder", &error))?;
@@ -83,7 +110,8 @@ pub async fn run_redelivery() -> Result<(), Error> {
     lambda_runtime::run(service_fn(invoke)).await
 }
 
-async fn set_up() -> Result<Worker, Error> {
+/// Sets the worker up. `prepare` is given the store, and the line of the default integration.
+async fn set_up(prepare: impl FnOnce(Store, Line) -> Store) -> Result<Worker, Error> {
     without_empty_variables()?;
     start_log();
     metrics::set_up();
@@ -93,7 +121,8 @@ async fn set_up() -> Result<Worker, Error> {
     )?;
     let integration = std::env::var("INTEGRATION").unwrap_or_else(|_| "default".into());
     let config = aws_config().await;
-    let store = Arc::new(Store::new(&config, &table));
+    let store = prepare(Store::new(&config, &table), Line::of(&integration));
+    let store = Arc::new(store);
     let secrets = Arc::new(Secrets::new(&config));
     let integrations = Arc::new(Integrations::new(store.clone(), secrets));
     let worker = Worker::new(store, integrations, &integration);

@@ -74,6 +74,9 @@ pub struct History {
     lease: Option<Lease>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     wake_at: Option<Timestamp>,
+    /// Since when the contact waits for something that should happen by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    waiting_since: Option<Timestamp>,
     /// Since when the contact's integration could not be loaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     parked_at: Option<Timestamp>,
@@ -276,6 +279,7 @@ impl History {
             steps: BTreeMap::new(),
             lease: None,
             wake_at: None,
+            waiting_since: None,
             parked_at: None,
         }
     }
@@ -340,18 +344,18 @@ impl History {
         self.wake_at
     }
 
+    /// Since when the contact waits for Dynamics, or for its integration: when the oldest step was intended
+    /// that is pending for no other reason than these. None for a contact of which only steps are pending
+    /// that wait for an event of their own.
+    pub fn waiting_since(&self) -> Option<Timestamp> {
+        self.waiting_since
+    }
+
     /// When a step failed last; none when none has.
     pub fn failed_at(&self) -> Option<Timestamp> {
         self.with(State::Failed)
             .map(|(_, step)| step.updated_at)
             .max()
-    }
-
-    /// When the oldest pending step was intended.
-    pub fn oldest_pending(&self) -> Option<Timestamp> {
-        self.with(State::Pending)
-            .map(|(_, step)| step.intended_at)
-            .min()
     }
 
     /// The last change: what the item's lifetime is counted from.
@@ -629,6 +633,11 @@ impl History {
             (Some(next), Some(lease)) => Some(next.max(lease.until)),
             (next, _) => next,
         };
+        self.waiting_since = self
+            .with(State::Pending)
+            .filter(|(key, _)| self.absent(key, rules).is_none())
+            .map(|(_, step)| step.intended_at)
+            .min();
     }
 
     /// The contact's integration cannot be loaded, so nobody can say what its steps are to send. What is
@@ -652,8 +661,11 @@ impl History {
             }
             self.parked_at = None;
             self.wake_at = None;
+            self.waiting_since = None;
         } else {
             self.wake_at = Some(now + (waited / 2).clamp(PARKED.0, PARKED.1));
+            let pending = self.with(State::Pending).map(|(_, step)| step.intended_at);
+            self.waiting_since = pending.min();
         }
     }
 }
@@ -883,9 +895,35 @@ mod tests {
         assert_eq!((start.attempts, start.first_tried_at), (2, Some(at(2))));
         assert_eq!((end.attempts, end.first_tried_at), (0, None));
         assert_eq!((start.sequence, end.sequence), (0, 1));
-        assert_eq!(history.oldest_pending(), Some(at(0)));
         assert_eq!(history.updated_at(), at(60));
         assert_eq!(new().updated_at(), at(0));
+    }
+
+    #[test]
+    fn what_waits_for_dynamics_is_told_from_what_waits_for_an_event() {
+        let (start, end) = start_and_end();
+        let mut history = new();
+        history.intend(&end, at(5));
+        history.claim("a", at(9), &usual(), at(5));
+        assert!(history.wake_at().is_some() && history.waiting_since().is_none());
+        history.intend(&start, at(7));
+        history.claim("a", at(9), &usual(), at(7));
+        assert_eq!(history.waiting_since(), Some(at(5)));
+        history.delivered(&start, Some(ID), None, at(8));
+        history.delivered(&end, None, None, at(8));
+        history.claim("a", at(9), &usual(), at(8));
+        assert_eq!((history.wake_at(), history.waiting_since()), (None, None));
+
+        let mut parked = new();
+        parked.intend(&end, at(5));
+        parked.park("gone", SignedDuration::from_hours(1), at(6));
+        assert_eq!(
+            parked.waiting_since(),
+            Some(at(5)),
+            "its integration may be wrong for all we know"
+        );
+        parked.park("gone", SignedDuration::from_hours(1), at(4000));
+        assert_eq!(parked.waiting_since(), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //!
 //! | stage | module |
 //! |---|---|
-//! | AWS event | [`event`] |
+//! | AWS event | [`event`], several of them in a batch of a [`queue`] |
 //! | contact | [`contact`], [`recording`] |
 //! | step | [`step`], and what the [`configuration`] says of it |
 //! | what is remembered | [`history`], the state machine |
@@ -42,6 +42,7 @@ pub mod history;
 pub mod integration;
 pub mod integrations;
 mod metrics;
+pub mod queue;
 pub mod recording;
 pub mod reply;
 pub mod request;

@@ -11,8 +11,11 @@
 //! | `Failed` | | the same, of all steps |
 //! | `DynamicsLatency` | | milliseconds of one request |
 //! | `Throttled` | | requests that Dynamics refused with 429 |
-//! | `OldestPendingAge` | | seconds since the oldest pending step was intended, as redelivery finds it |
-//! | `SecretDaysLeft` | | days until the client secret ends, when Secrets Manager says when |
+//! | `WaitingContacts` | | contacts in the table that wait for Dynamics, at the beginning of each run of redelivery |
+//! | `OldestPendingAge` | | seconds since the oldest of their steps was intended; 0 when none waits |
+//! | `FailedContacts` | | contacts in the table with a failed step and none pending |
+//! | `FailedDaysLeft` | | days until the first of them is deleted; 365 when there is none |
+//! | `SecretDaysLeft` | | days until the first secret of the integrations ends, when Secrets Manager says when |
 //! | `EventNotStored` | | events of flows that could not be stored: the log holds them |
 
 use std::{
@@ -127,13 +130,25 @@ pub(crate) fn throttled() {
     metrics::counter!("Throttled").increment(1);
 }
 
-/// Redelivery has looked at the pending steps.
-pub(crate) fn oldest_pending(seconds: i64) {
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "an age in seconds is far below 2^53"
-    )]
-    metrics::gauge!("OldestPendingAge").set(seconds as f64);
+/// So many contacts wait in the table, the longest for so many seconds.
+pub(crate) fn waiting(contacts: u32, oldest_seconds: i64) {
+    metrics::gauge!("WaitingContacts").set(f64::from(contacts));
+    metrics::gauge!("OldestPendingAge").set(whole(oldest_seconds));
+}
+
+/// So many contacts in the table have failed, and the first is deleted in so many days.
+pub(crate) fn failed(contacts: usize, days_left: Option<i64>) {
+    metrics::gauge!("FailedContacts").set(whole(i64::try_from(contacts).unwrap_or(i64::MAX)));
+    // A gauge that was set once is written for ever.
+    metrics::gauge!("FailedDaysLeft").set(whole(days_left.unwrap_or(365)));
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "ages and numbers of contacts are far below 2^53"
+)]
+fn whole(number: i64) -> f64 {
+    number as f64
 }
 
 /// The client secret ends on that day.
@@ -166,7 +181,7 @@ mod tests {
         }
         step(Step::ContactEnd, State::Failed);
         step(Step::ContactEnd, State::Delivered);
-        oldest_pending(7);
+        waiting(3, 7);
         collected.flush(&mut log);
         let lines = String::from_utf8(log).unwrap();
         let (mut latencies, mut names) = (Vec::new(), Vec::new());
@@ -198,7 +213,8 @@ mod tests {
                 ("Delivered", true),
                 ("Failed", false),
                 ("Failed", true),
-                ("OldestPendingAge", false)
+                ("OldestPendingAge", false),
+                ("WaitingContacts", false)
             ]
             .map(|(name, by_step)| (name.to_owned(), by_step))
         );

@@ -6,14 +6,26 @@
 //!
 //! | attribute | type | what |
 //! |---|---|---|
-//! | `pk` | S, partition key | `CONTACT#<contact id>` or `INTEGRATION#<name>` |
+//! | `pk` | S, partition key | `CONTACT#<contact id>`, `INTEGRATION#<name>` or `LINE#<name>` |
 //! | `version` | N | counts the writes of the item |
 //! | `history` | S | a contact's [`History`] as JSON |
 //! | `document` | S | an integration's configuration document |
-//! | `due`, `dueAt` | S, N | the sparse index. While a step is pending: `DUE#<shard>` and when to look at the contact again; else, when a step has failed: `FAILED#<shard>` and when. In ms |
+//! | `due`, `dueAt` | S, N | the sparse index: the list that the item stands in, and its place there |
 //! | `expiresAt` | N | TTL, in seconds; never while a step is pending |
+//!
+//! The sparse index holds these lists, each contact's spread over 16 partitions by its id:
+//!
+//! | `due` | `dueAt`, in ms | what stands there |
+//! |---|---|---|
+//! | `DUE#<line>#<shard>` | when to look at the contact again; after the point, since when it waits | contacts with a pending step. The line is their integration's name: each waits behind its own kind only |
+//! | `FAILED#<shard>` | when a step failed; after the point, when the item expires | contacts with a failed step and none pending |
+//! | `LINES` | 0 | the lines that there are |
+//! | `DUE#<shard>` | when to look at the contact again | contacts that version 0.1.0 has left pending; the next write moves them to their line |
 
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::{Mutex, PoisonError},
+};
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
@@ -22,19 +34,75 @@ use aws_sdk_dynamodb::{
     operation::put_item::PutItemError,
     types::{AttributeValue, ReturnValuesOnConditionCheckFailure},
 };
-use jiff::Timestamp;
+use futures_util::{StreamExt, stream};
+use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use crate::{cause, history::History};
+use crate::{cause, configuration::is_integration_name, history::History};
 
 /// Each list of the index is spread over this many partitions, so that it scales.
-pub const SHARDS: u8 = 16;
+const SHARDS: u8 = 16;
+/// How many partitions of a list are read at a time.
+const READ_AT_A_TIME: usize = 8;
+/// How many entries of a list are read at a time, so that no answer is large.
+const PAGE: i32 = 1000;
+/// No more entries of one partition of a list are read. A list that is longer is read again when these
+/// are gone.
+const MAX_ENTRIES: usize = 20_000;
+
+type Item = HashMap<String, AttributeValue>;
 
 /// The table.
 #[derive(Debug)]
 pub struct Store {
     client: Client,
     table: String,
+    /// The lines that this process knows to be listed.
+    lines: Mutex<HashSet<Line>>,
+}
+
+/// The line that a contact waits in: that of its integration.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Line(String);
+
+/// The line of contacts whose flow names an integration that no configuration can have.
+const NOWHERE: &str = "-nowhere-";
+
+impl Line {
+    /// The line of an integration.
+    pub fn of(integration: &str) -> Line {
+        Line(if is_integration_name(integration) {
+            integration.to_owned()
+        } else {
+            NOWHERE.to_owned()
+        })
+    }
+
+    /// The name of its integration.
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A list of contacts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum List {
+    /// Contacts of a line with a pending step, by when to look at them.
+    Line(Line),
+    /// Contacts with a failed step and no pending one, by when it failed.
+    Failed,
+    /// What version 0.1.0 has left pending.
+    Former,
+}
+
+/// A contact in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub contact_id: Uuid,
+    /// When to look at it, or when it failed.
+    pub at: Timestamp,
+    /// Since when it waits, or when its item expires; none where the entry does not say.
+    pub also: Option<Timestamp>,
 }
 
 /// A contact's history as it was read, with the version to write it back under.
@@ -78,6 +146,7 @@ impl Store {
         Store {
             client: Client::new(config),
             table: table.to_owned(),
+            lines: Mutex::default(),
         }
     }
 
@@ -118,25 +187,28 @@ impl Store {
             )
             .item("history", AttributeValue::S(document.clone()))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        put = match (history.wake_at(), history.failed_at()) {
-            (Some(due), _) => put
-                .item("due", AttributeValue::S(shard(Listed::Due, contact_id)))
-                .item("dueAt", AttributeValue::N(due.as_millisecond().to_string())),
-            (None, failed_at) => {
-                let lifetime = i64::from(retention_days) * 86_400;
-                let expires = history.updated_at().as_second() + lifetime;
-                let put = put.item("expiresAt", AttributeValue::N(expires.to_string()));
-                match failed_at {
-                    None => put,
-                    Some(failed_at) => put
-                        .item("due", AttributeValue::S(shard(Listed::Failed, contact_id)))
-                        .item(
-                            "dueAt",
-                            AttributeValue::N(failed_at.as_millisecond().to_string()),
-                        ),
-                }
+        let expires_at = history
+            .updated_at()
+            .saturating_add(SignedDuration::from_hours(i64::from(retention_days) * 24))
+            .unwrap_or(Timestamp::MAX);
+        let listed = match (history.wake_at(), history.failed_at()) {
+            (Some(due), _) => {
+                let line = Line::of(history.integration());
+                self.list_line(&line).await?;
+                Some((List::Line(line), due, history.waiting_since()))
             }
+            (None, Some(failed_at)) => Some((List::Failed, failed_at, Some(expires_at))),
+            (None, None) => None,
         };
+        if history.wake_at().is_none() {
+            let seconds = expires_at.as_second().to_string();
+            put = put.item("expiresAt", AttributeValue::N(seconds));
+        }
+        if let Some((list, at, also)) = listed {
+            put = put
+                .item("due", AttributeValue::S(list.partition(shard(contact_id))))
+                .item("dueAt", AttributeValue::N(place(at, also)));
+        }
         put = match stored.version {
             0 => put.condition_expression("attribute_not_exists(pk)"),
             version => put
@@ -145,7 +217,7 @@ impl Store {
         };
         if let Err(error) = put.send().await {
             // An answer was lost, and the client has repeated what was done already.
-            let is_ours = |item: &HashMap<String, AttributeValue>| {
+            let is_ours = |item: &Item| {
                 number(item, "version") == Some(stored.version + 1)
                     && text(item, "history") == Some(&document)
             };
@@ -157,44 +229,101 @@ impl Store {
         Ok(())
     }
 
-    /// Contacts of one shard (below [`SHARDS`]) that are listed under a time: due ones up to `at`,
-    /// failed ones from `at` on. A page of at most `limit`, the oldest first, from where the last page
-    /// ended.
+    /// Adds a line to those that there are. It is written once in this process.
     ///
     /// # Errors
     /// [`StoreError`], never [`StoreError::Conflict`].
-    pub async fn listed(
-        &self,
-        list: Listed,
-        shard: u8,
-        at: Timestamp,
-        limit: i32,
-        after: Option<PageEnd>,
-    ) -> Result<Page, StoreError> {
-        let condition = match list {
-            Listed::Due => "due = :due AND dueAt <= :at",
-            Listed::Failed => "due = :due AND dueAt >= :at",
+    pub async fn list_line(&self, line: &Line) -> Result<(), StoreError> {
+        let is_known = |lines: &Mutex<HashSet<Line>>| {
+            let lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+            lines.contains(line)
         };
-        let query = self
+        if is_known(&self.lines) {
+            return Ok(());
+        }
+        let put = self
             .client
-            .query()
+            .put_item()
             .table_name(&self.table)
-            .index_name("due")
-            .key_condition_expression(condition)
-            .expression_attribute_values(":due", AttributeValue::S(shard_name(list, shard)))
-            .expression_attribute_values(":at", AttributeValue::N(at.as_millisecond().to_string()))
-            .set_exclusive_start_key(after.map(|end| end.0))
-            .limit(limit);
-        let found = query.send().await.map_err(|error| self.error(&error))?;
-        let contact = |item: &HashMap<String, AttributeValue>| {
-            let id = Uuid::try_parse(text(item, "pk")?.strip_prefix("CONTACT#")?).ok()?;
-            let listed_at = i64::try_from(number(item, "dueAt")?).ok()?;
-            Some((id, Timestamp::from_millisecond(listed_at).ok()?))
+            .item("pk", AttributeValue::S(format!("LINE#{}", line.name())))
+            .item("due", AttributeValue::S(LINES.to_owned()))
+            .item("dueAt", AttributeValue::N("0".to_owned()));
+        put.send().await.map_err(|error| self.error(&error))?;
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.insert(line.clone());
+        Ok(())
+    }
+
+    /// Takes a line for listed: somebody else sees to it, and a contact need not wait for that.
+    #[must_use]
+    pub fn with_line(self, line: Line) -> Store {
+        let mut lines = self
+            .lines
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        lines.insert(line);
+        Store {
+            lines: Mutex::new(lines),
+            ..self
+        }
+    }
+
+    /// The lines that there are.
+    ///
+    /// # Errors
+    /// [`StoreError`], never [`StoreError::Conflict`].
+    pub async fn lines(&self) -> Result<BTreeSet<Line>, StoreError> {
+        let line = |item: &Item| {
+            let name = text(item, "pk")?.strip_prefix("LINE#")?;
+            Some(Line(name.to_owned()))
         };
-        Ok(Page {
-            contacts: found.items().iter().filter_map(contact).collect(),
-            end: found.last_evaluated_key.map(PageEnd),
-        })
+        let lines = self.partition(LINES.to_owned(), line).await?;
+        Ok(lines.into_iter().collect())
+    }
+
+    /// The contacts of a list, the first place first.
+    ///
+    /// # Errors
+    /// [`StoreError`], never [`StoreError::Conflict`].
+    pub async fn list(&self, list: &List) -> Result<Vec<Entry>, StoreError> {
+        let partitions = stream::iter((0..SHARDS).map(|shard| list.partition(shard)))
+            .map(|partition| self.partition(partition, Entry::read))
+            .buffer_unordered(READ_AT_A_TIME)
+            .collect::<Vec<_>>()
+            .await;
+        let mut entries = Vec::new();
+        for partition in partitions {
+            entries.extend(partition?);
+        }
+        entries.sort_by_key(|entry| entry.at);
+        Ok(entries)
+    }
+
+    /// What `read` makes of the keys in one partition of the index.
+    async fn partition<T>(
+        &self,
+        name: String,
+        read: impl Fn(&Item) -> Option<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut found = Vec::new();
+        let mut after = None;
+        loop {
+            let query = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .index_name("due")
+                .key_condition_expression("due = :due")
+                .expression_attribute_values(":due", AttributeValue::S(name.clone()))
+                .set_exclusive_start_key(after)
+                .limit(PAGE);
+            let page = query.send().await.map_err(|error| self.error(&error))?;
+            found.extend(page.items().iter().filter_map(&read));
+            after = page.last_evaluated_key;
+            if after.is_none() || found.len() >= MAX_ENTRIES {
+                return Ok(found);
+            }
+        }
     }
 
     /// An integration's configuration document; none when there is no such integration.
@@ -226,7 +355,7 @@ impl Store {
         Ok(())
     }
 
-    async fn get(&self, key: &str) -> Result<Option<HashMap<String, AttributeValue>>, StoreError> {
+    async fn get(&self, key: &str) -> Result<Option<Item>, StoreError> {
         let get = self
             .client
             .get_item()
@@ -272,7 +401,7 @@ impl Store {
 }
 
 /// The item that a conditional write has met.
-fn in_the_way(error: &SdkError<PutItemError>) -> Option<&HashMap<String, AttributeValue>> {
+fn in_the_way(error: &SdkError<PutItemError>) -> Option<&Item> {
     match error.as_service_error()? {
         PutItemError::ConditionalCheckFailedException(refused) => refused.item(),
         _ => None,
@@ -287,43 +416,91 @@ fn integration_key(name: &str) -> String {
     format!("INTEGRATION#{name}")
 }
 
-/// A page of a list.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Page {
-    /// The contacts, and when each is due or has failed.
-    pub contacts: Vec<(Uuid, Timestamp)>,
-    /// Where the next page begins; none when there is no more.
-    pub end: Option<PageEnd>,
-}
+/// The partition of the index that holds the lines.
+const LINES: &str = "LINES";
 
-/// Where a page ended.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PageEnd(HashMap<String, AttributeValue>);
-
-/// The lists that the sparse index holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Listed {
-    /// Contacts with a pending step, by when to look at them.
-    Due,
-    /// Contacts with a failed step and no pending one, by when it failed.
-    Failed,
-}
-
-fn shard(list: Listed, contact_id: Uuid) -> String {
-    shard_name(list, contact_id.as_bytes()[15] % SHARDS)
-}
-
-fn shard_name(list: Listed, shard: u8) -> String {
-    match list {
-        Listed::Due => format!("DUE#{shard:02}"),
-        Listed::Failed => format!("FAILED#{shard:02}"),
+impl List {
+    fn partition(&self, shard: u8) -> String {
+        match self {
+            List::Line(line) => format!("DUE#{}#{shard:02}", line.name()),
+            List::Failed => format!("FAILED#{shard:02}"),
+            List::Former => format!("DUE#{shard:02}"),
+        }
     }
 }
 
-fn text<'a>(item: &'a HashMap<String, AttributeValue>, name: &str) -> Option<&'a str> {
+fn shard(contact_id: Uuid) -> u8 {
+    contact_id.as_bytes()[15] % SHARDS
+}
+
+/// A place in a list: a number whose whole part is one time and whose fraction, of 13 digits, another.
+fn place(at: Timestamp, also: Option<Timestamp>) -> String {
+    let whole = at.as_millisecond();
+    match also.map(Timestamp::as_millisecond) {
+        Some(fraction @ 0..=MAX_FRACTION) => format!("{whole}.{fraction:013}"),
+        _ => whole.to_string(),
+    }
+}
+
+/// The last millisecond that 13 digits hold. It is in the year 2286.
+const MAX_FRACTION: i64 = 9_999_999_999_999;
+
+impl Entry {
+    fn read(item: &Item) -> Option<Entry> {
+        let contact_id = Uuid::try_parse(text(item, "pk")?.strip_prefix("CONTACT#")?).ok()?;
+        let place = item.get("dueAt")?.as_n().ok()?;
+        let (whole, fraction) = match place.split_once('.') {
+            // DynamoDB leaves out zeros at the end.
+            Some((whole, fraction)) => (whole, format!("{fraction:0<13}").parse().ok()),
+            None => (place.as_str(), None),
+        };
+        let time = |milliseconds| Timestamp::from_millisecond(milliseconds).ok();
+        Some(Entry {
+            contact_id,
+            at: time(whole.parse().ok()?)?,
+            also: fraction.and_then(time),
+        })
+    }
+}
+
+fn text<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
     item.get(name)?.as_s().ok().map(String::as_str)
 }
 
-fn number(item: &HashMap<String, AttributeValue>, name: &str) -> Option<u64> {
+fn number(item: &Item, name: &str) -> Option<u64> {
     item.get(name)?.as_n().ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_place_is_read_as_it_was_written(at in 0..MAX_FRACTION, also in proptest::option::of(0..MAX_FRACTION)) {
+            let time = |milliseconds| Timestamp::from_millisecond(milliseconds).unwrap();
+            let contact_id = Uuid::from_u128(7);
+            let mut written = place(time(at), also.map(time));
+            if written.contains('.') {
+                // As DynamoDB gives it back.
+                written = written.trim_end_matches('0').trim_end_matches('.').to_owned();
+            }
+            let item = HashMap::from([
+                ("pk".to_owned(), AttributeValue::S(format!("CONTACT#{contact_id}"))),
+                ("dueAt".to_owned(), AttributeValue::N(written)),
+            ]);
+            let also = also.filter(|also| *also > 0).map(time);
+            prop_assert_eq!(Entry::read(&item), Some(Entry { contact_id, at: time(at), also }));
+        }
+    }
+
+    #[test]
+    fn a_line_is_named_like_its_integration_and_never_like_anything_else() {
+        assert_eq!(Line::of("emea-2").name(), "emea-2");
+        for name in ["", "a#b", "x".repeat(65).as_str(), NOWHERE] {
+            assert!(!is_integration_name(name) || name == NOWHERE, "{name}");
+            assert_eq!(Line::of(name).name(), NOWHERE, "{name}");
+        }
+    }
 }

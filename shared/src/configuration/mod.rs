@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 pub(crate) use self::{
     read::read,
-    settings::{check_settings, is_identifier, is_name},
+    settings::{check_settings, is_identifier, is_integration_name, is_name},
 };
 use crate::{dataverse::Method, recording::ObjectKind, step::Step};
 

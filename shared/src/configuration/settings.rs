@@ -33,7 +33,7 @@ impl Check {
             without_start,
             ..
         } = configuration;
-        if !is_name(name) || name.len() > 64 {
+        if !is_integration_name(name) {
             self.problem("name: it must be 1 to 64 letters, digits, `-` and `_`");
         }
         self.origin(
@@ -126,6 +126,11 @@ fn is_this_machine(url: &Url) -> bool {
         Some(url::Host::Domain(name)) => matches!(name, "localhost" | "host.docker.internal"),
         None => false,
     }
+}
+
+/// Whether an integration can be called so.
+pub(crate) fn is_integration_name(text: &str) -> bool {
+    is_name(text) && text.len() <= 64
 }
 
 pub(crate) fn is_name(text: &str) -> bool {

@@ -2,15 +2,11 @@
 //!
 //! Owns the Web API's headers
 //! (<https://learn.microsoft.com/power-apps/developer/data-platform/webapi/compose-http-requests-handle-errors>),
-//! what is repeated and when, and the pause that Dynamics asks for.
+//! and what is repeated and when.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use jiff::Timestamp;
 use reqwest::{RequestBuilder, StatusCode};
 use tokio::time::{Instant, sleep};
 
@@ -18,6 +14,7 @@ use super::{
     DynamicsError,
     answer::{self, Response},
     http::{Answer, Http, Over},
+    pace::{Closed, Entry, Pace, Room},
     request::{Kind, Method, Request},
     token::Tokens,
 };
@@ -32,10 +29,17 @@ pub struct Dynamics {
     http: Http,
     service_root: String,
     tokens: Tokens,
-    /// Until when Dynamics has asked us to send nothing, whatever the contact: it limits the
-    /// application, and whoever goes on sending waits longer.
-    paused_until: Mutex<Option<Timestamp>>,
-    clock: Clock,
+    /// Of all that is sent to it, whatever the contact: Dynamics limits the application.
+    pace: Pace,
+}
+
+/// Whether a request that failed is sent again within the same invocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeats {
+    /// As long as there is time: somebody waits for the answer.
+    WhileThereIsTime,
+    /// Only when Dynamics refused it for its limits: redelivery comes again with the backoff of the contact.
+    AfterALimit,
 }
 
 impl Dynamics {
@@ -44,8 +48,7 @@ impl Dynamics {
             tokens: Tokens::new(http.clone(), connection, secrets),
             http,
             service_root: connection.service_root(),
-            paused_until: Mutex::new(None),
-            clock: Clock::default(),
+            pace: Pace::new(Clock::default()),
         }
     }
 
@@ -54,49 +57,35 @@ impl Dynamics {
     pub fn with_clock(self, clock: Clock) -> Dynamics {
         Dynamics {
             tokens: self.tokens.with_clock(clock.clone()),
-            clock,
+            pace: Pace::new(clock),
             ..self
         }
     }
 
-    /// Whether Dynamics has asked to be left alone for longer than until then.
-    pub fn is_paused_until_after(&self, instant: Instant) -> bool {
-        self.pause_left()
-            .is_some_and(|left| Instant::now() + left > instant)
-    }
-
-    fn pause_left(&self) -> Option<Duration> {
-        let until = *self
-            .paused_until
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        until
-            .map(|until| self.clock.until(until))
-            .filter(|left| !left.is_zero())
-    }
-
-    fn pause(&self, delay: Duration) {
-        let until = self.clock.now() + delay;
-        let mut paused_until = self
-            .paused_until
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *paused_until = Some(paused_until.map_or(until, |other| other.max(until)));
+    /// How many contacts redelivery may deliver at once now.
+    pub fn room(&self) -> Room {
+        self.pace.room()
     }
 
     /// Waits until Dynamics takes requests again.
-    async fn wait_for_the_pause(&self, deadline: Instant) -> Result<(), DynamicsError> {
-        // Another request may make the pause longer meanwhile.
-        while let Some(left) = self.pause_left() {
+    async fn enter(&self, deadline: Instant) -> Result<Entry, DynamicsError> {
+        loop {
+            let left = match self.pace.enter() {
+                Ok(entry) => return Ok(entry),
+                Err(Closed::Resting(left, reason)) => {
+                    return Err(DynamicsError::Resting { left, reason });
+                }
+                Err(Closed::Paused(left)) => left,
+            };
             if Instant::now() + left + MIN_ATTEMPT > deadline {
                 return Err(DynamicsError::Throttled {
                     code: "as it said before".into(),
                     retry_after: Some(left),
                 });
             }
+            // Another request may make the pause longer meanwhile.
             sleep(left).await;
         }
-        Ok(())
     }
 
     /// Fetches a token ahead of the first request, so that the two waits run together.
@@ -110,14 +99,43 @@ impl Dynamics {
 
     /// Sends a request, again if that is safe and there is time, and returns the answer.
     ///
+    /// # Errors
+    /// As [`Dynamics::send_with`].
+    pub async fn send(
+        &self,
+        request: &Request,
+        deadline: Instant,
+    ) -> Result<Response, DynamicsError> {
+        self.send_with(request, Repeats::WhileThereIsTime, deadline)
+            .await
+    }
+
+    /// Sends a request, again if that is safe and asked for, and returns the answer.
+    ///
     /// A create that meets the record it made before reads that record back.
     ///
     /// # Errors
     /// [`DynamicsError`] says whether Dynamics refused the request for good
     /// ([`DynamicsError::is_permanent`]) or may take it later.
-    pub async fn send(
+    pub async fn send_with(
         &self,
         request: &Request,
+        repeats: Repeats,
+        deadline: Instant,
+    ) -> Result<Response, DynamicsError> {
+        let began = Instant::now();
+        let sent = self.send_in_time(request, repeats, deadline).await;
+        // What was not sent tells nothing.
+        if !matches!(&sent, Err(error) if error.is_held_back()) {
+            self.pace.note(sent.as_ref().err(), began.elapsed());
+        }
+        sent
+    }
+
+    async fn send_in_time(
+        &self,
+        request: &Request,
+        repeats: Repeats,
         deadline: Instant,
     ) -> Result<Response, DynamicsError> {
         let mut attempts = 0;
@@ -128,7 +146,7 @@ impl Dynamics {
             .with_jitter()
             .build();
         loop {
-            self.wait_for_the_pause(deadline).await?;
+            let entry = self.enter(deadline).await?;
             attempts += 1;
             let failure = match self.attempt(request, deadline).await {
                 Ok(response) => {
@@ -139,14 +157,13 @@ impl Dynamics {
                 }
                 Err(failure) => failure,
             };
-            if let DynamicsError::Throttled {
-                retry_after: Some(delay),
-                ..
-            } = &failure
-            {
-                self.pause(*delay);
+            let is_limited = matches!(failure, DynamicsError::Throttled { .. });
+            if let (true, Some(delay)) = (is_limited, failure.retry_after()) {
+                self.pace.pause(delay);
             }
-            if !failure.is_repeatable(request) {
+            let may_repeat =
+                is_limited || entry == Entry::Free && repeats == Repeats::WhileThereIsTime;
+            if !may_repeat || !failure.is_repeatable(request) {
                 return Err(failure);
             }
             // Whatever Dynamics asks for, the backoff grows and ends.
@@ -240,13 +257,12 @@ impl Dynamics {
         let compose = |client: &reqwest::Client| self.compose(client, request).bearer_auth(token);
         let answer = self.http.send(compose, over, deadline).await;
         metrics::dynamics_latency(began.elapsed());
-        if answer
-            .as_ref()
-            .is_ok_and(|answer| answer.status == StatusCode::TOO_MANY_REQUESTS)
-        {
+        let answer = answer?;
+        self.pace.note_what_is_left(&answer.headers);
+        if answer.status == StatusCode::TOO_MANY_REQUESTS {
             metrics::throttled();
         }
-        Ok(answer?)
+        Ok(answer)
     }
 
     fn compose(&self, client: &reqwest::Client, request: &Request) -> RequestBuilder {

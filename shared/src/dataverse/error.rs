@@ -28,6 +28,15 @@ pub enum DynamicsError {
         code: String,
         retry_after: Option<Duration>,
     },
+    #[error(
+        "nothing is sent to Dynamics for another {} s, as the last requests failed: {reason}",
+        .left.as_secs() + 1
+    )]
+    Resting {
+        left: Duration,
+        /// What became of the last request.
+        reason: String,
+    },
     #[error("Dynamics is not available at the moment (status {status})")]
     Unavailable {
         status: u16,
@@ -103,7 +112,9 @@ impl DynamicsError {
     pub fn may_have_been_done(&self) -> bool {
         match self {
             DynamicsError::Http(error) => error.may_have_been_sent(),
-            DynamicsError::NoToken(_) | DynamicsError::Throttled { .. } => false,
+            DynamicsError::NoToken(_)
+            | DynamicsError::Throttled { .. }
+            | DynamicsError::Resting { .. } => false,
             // 501 says that there is nothing that could do it.
             DynamicsError::Refused(refusal) => refusal.status >= 500 && refusal.status != 501,
             DynamicsError::Unavailable { .. }
@@ -118,8 +129,17 @@ impl DynamicsError {
             DynamicsError::Throttled { retry_after, .. }
             | DynamicsError::Unavailable { retry_after, .. }
             | DynamicsError::NoToken(TokenError::Unavailable { retry_after, .. }) => *retry_after,
+            DynamicsError::Resting { left, .. } => Some(*left),
             _ => None,
         }
+    }
+
+    /// Whether the request was not sent at all, for what others have met.
+    pub(super) fn is_held_back(&self) -> bool {
+        matches!(
+            self,
+            DynamicsError::Resting { .. } | DynamicsError::Throttled { .. }
+        )
     }
 
     /// Dataverse's own words, for the table. They may quote a column's value.

@@ -5,7 +5,8 @@
 //! | `request` | what is sent: method, path, body, and what repeating it does |
 //! | `table` | a table's three names, and how Dataverse makes them |
 //! | `connection` | the addresses of an environment and of its tenant |
-//! | `client` | sending: headers, repeats, pauses, the read after a create that was there already |
+//! | `client` | sending: headers, repeats, the read after a create that was there already |
+//! | `pace` | how many requests an environment is sent at once, and when none: limits and the breaker |
 //! | `token` | Entra ID's tokens |
 //! | `http` | one exchange, bounded in size and time |
 //! | `columns` | the columns of the tables that contacts are usually written to |
@@ -23,15 +24,17 @@ mod connection;
 mod error;
 mod http;
 pub(crate) mod literal;
+mod pace;
 mod request;
 mod table;
 mod token;
 
 pub use self::{
     answer::Response,
-    client::Dynamics,
+    client::{Dynamics, Repeats},
     error::{DynamicsError, Refusal},
     http::{Http, HttpError},
+    pace::Room,
     request::{Kind, Method, Request},
     table::Table,
     token::TokenError,

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Duration, Instant};
 
 use crate::{
-    dataverse::{DynamicsError, Request, Response},
+    dataverse::{DynamicsError, Repeats, Request, Response},
     history::{History, StepHistory, StepKey, backoff},
     integration::{Integration, RenderError},
     integrations::Loaded,
@@ -78,13 +78,14 @@ pub(super) async fn send(
     key: &StepKey,
     history: &History,
     loaded: &Loaded,
+    repeats: Repeats,
     deadline: Instant,
 ) -> Outcome {
     let began = Instant::now();
     let left = deadline.saturating_duration_since(began);
     let answered = loaded
         .dynamics
-        .send(request, deadline - RESERVE.min(left / 4))
+        .send_with(request, repeats, deadline - RESERVE.min(left / 4))
         .await;
     let outcome = match answered {
         Ok(mut response) => {

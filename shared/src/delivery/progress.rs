@@ -12,6 +12,21 @@ const DEFAULT_FLOW_BUDGET: Duration = Duration::from_secs(3);
 /// the rest is for the way there and back.
 const MAX_FLOW_TIME: Duration = Duration::from_millis(6500);
 
+/// How long an event's function works on it. Nobody waits for the reply, and what takes longer is
+/// redelivery's: a Dynamics that hangs must not hold the functions that flows need.
+const EVENT_BUDGET: Duration = Duration::from_secs(4);
+
+/// Who waits for an invocation to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Caller {
+    /// A flow, and with it a call.
+    Flow,
+    /// A queue, which comes again.
+    Event,
+    /// Nobody.
+    Redelivery,
+}
+
 /// How far one invocation has come.
 ///
 /// A flow is answered within its budget whatever hangs: the table, Entra ID or Dynamics. So the work on an
@@ -24,23 +39,24 @@ pub(super) struct Progress {
     began: Instant,
     /// When the work is to be over for whoever invoked the function.
     limit: Instant,
-    is_flow: bool,
+    caller: Caller,
     loaded: Option<Arc<Loaded>>,
     history: Option<History>,
 }
 
 impl Progress {
     /// Of an invocation of a function that was started at `started`, and is stopped at `limit`.
-    pub(super) fn new(started: Instant, limit: Instant, is_flow: bool) -> Progress {
-        let limit = if is_flow {
-            limit.min(started + MAX_FLOW_TIME)
-        } else {
-            limit
+    pub(super) fn new(started: Instant, limit: Instant, caller: Caller) -> Progress {
+        let began = Instant::now();
+        let limit = match caller {
+            Caller::Flow => limit.min(started + MAX_FLOW_TIME),
+            Caller::Event => limit.min(began + EVENT_BUDGET),
+            Caller::Redelivery => limit,
         };
         Progress {
-            began: Instant::now(),
+            began,
             limit,
-            is_flow,
+            caller,
             loaded: None,
             history: None,
         }
@@ -48,7 +64,7 @@ impl Progress {
 
     /// When the work is to be over.
     pub(super) fn deadline(&self) -> Instant {
-        if !self.is_flow {
+        if self.caller != Caller::Flow {
             return self.limit;
         }
         let budget = self.loaded.as_ref().map_or(DEFAULT_FLOW_BUDGET, |loaded| {

@@ -1,46 +1,54 @@
 //! Redelivery: delivers the steps that Dynamics could not take at once.
 //!
 //! Owns which contacts are looked at, in what number at a time, and when it stops. How one contact's
-//! steps are delivered is `visit`'s.
+//! steps are delivered is `visit`'s; how many an environment takes at once is
+//! [`crate::dataverse::Dynamics::room`]'s.
 //!
-//! The function runs on a schedule, once a minute, and looks at the contacts that the table's index
-//! lists as due. What it does not get done is still listed when it runs next. By hand it is invoked with
-//! `{"contactId": "..."}` or `{"failedSince": "2026-02-04T00:00:00Z"}` and tries failed steps again.
+//! The function runs on a schedule, once a minute. Each integration's contacts wait in a line of their
+//! own, and a run goes along all lines at the same time, so none waits for another's environment. What a
+//! run does not get done is still listed when the next one begins. Two runs may overlap, as the schedule
+//! is at least once: leases keep them apart.
+//!
+//! By hand it is invoked with `{"contactId": "..."}` or `{"failedSince": "2026-02-04T00:00:00Z"}` and tries
+//! failed steps again.
 
 use std::{
     collections::HashSet,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use futures_util::{StreamExt, stream};
+use futures_util::{
+    StreamExt,
+    future::join_all,
+    stream::{self, FuturesUnordered},
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
 use super::{
     DeliveryError,
-    progress::Progress,
-    visit::{Visit, Visited},
+    progress::{Caller, Progress},
+    visit::{LEASE_MARGIN, Visit, Visited},
     worker::{Found, Worker, holder},
 };
 use crate::{
+    dataverse::{Dynamics, Room},
     history::{History, State},
     metrics,
-    store::{Listed, PageEnd, SHARDS, StoreError, Stored},
+    store::{Entry, Line, List, StoreError, Stored},
 };
 
-/// How many contacts are delivered at the same time: well below the 52 requests that Dataverse takes
-/// at once, which flows need too.
+/// How many contacts are written at the same time where no environment sets the pace.
 const CONCURRENCY: usize = 8;
-/// How many contacts of a shard are looked up at a time.
-const PAGE: i32 = 100;
 /// How long a run stays with one contact, so that a request that hangs does not take the whole run.
 const TIME_FOR_ONE: Duration = Duration::from_secs(15);
 /// No contact is begun with less time than this left.
 const MIN_TIME: Duration = Duration::from_secs(2);
+const DAY: i64 = 86_400;
 
 /// What a run is asked to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,14 +57,18 @@ pub enum Order {
     Due,
     /// The failed steps of one contact, and what is due of it.
     Contact(Uuid),
-    /// The steps that have failed since then.
+    /// The steps that have failed since then, and what is due.
     FailedSince(Timestamp),
 }
 
-/// What a run has done.
+/// What a run has found and done.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
+    /// Contacts that waited when the run began.
+    pub waiting: u32,
+    /// Seconds since the oldest step of them was intended.
+    pub oldest_pending_seconds: i64,
     /// Contacts looked at.
     pub contacts: u32,
     /// Steps that this run delivered.
@@ -65,9 +77,7 @@ pub struct Report {
     pub pending: u32,
     /// Steps that have failed, of the contacts looked at.
     pub failed: u32,
-    /// Seconds since the oldest pending step was intended, of the contacts looked at.
-    pub oldest_pending_seconds: i64,
-    /// Whether everything listed was looked at.
+    /// Whether everything that was due was looked at.
     pub complete: bool,
 }
 
@@ -121,38 +131,31 @@ impl Worker {
             worker: self,
             holder: holder(request_id),
             deadline,
-            retry_failed: *order != Order::Due,
             report: Mutex::new(Report {
                 complete: true,
                 ..Report::default()
             }),
             left_alone: Mutex::default(),
         };
-        // Keeps the token and the metric of the secret's end fresh, also when nothing is due.
-        if let Ok(loaded) = self.integrations.get(&self.default_integration).await {
-            let _ = loaded
-                .dynamics
-                .warm_up(deadline.min(Instant::now() + MIN_TIME))
-                .await;
-        }
         match order {
-            Order::Contact(id) => run.contact(*id).await?,
-            Order::Due => run.list(Listed::Due, Timestamp::now()).await?,
-            Order::FailedSince(since) => run.list(Listed::Failed, *since).await?,
+            Order::Contact(id) => run.contact(*id, Failed::Again).await?,
+            Order::Due => run.lines().await?,
+            Order::FailedSince(since) => {
+                run.retry_failed(*since).await?;
+                run.lines().await?;
+            }
         }
         let report = run
             .report
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
-        if *order == Order::Due {
-            metrics::oldest_pending(report.oldest_pending_seconds);
-        }
         tracing::info!(
+            waiting = report.waiting,
+            oldest_pending_seconds = report.oldest_pending_seconds,
             contacts = report.contacts,
             delivered = report.delivered,
             pending = report.pending,
             failed = report.failed,
-            oldest_pending_seconds = report.oldest_pending_seconds,
             complete = report.complete,
             "redelivery"
         );
@@ -160,12 +163,18 @@ impl Worker {
     }
 }
 
+/// What is to become of a contact's failed steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failed {
+    StaySo,
+    Again,
+}
+
 /// One run.
 struct Run<'a> {
     worker: &'a Worker,
     holder: String,
     deadline: Instant,
-    retry_failed: bool,
     // Both are written by all the contacts that are delivered at the same time, and never held across
     // an await.
     report: Mutex<Report>,
@@ -174,43 +183,123 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Looks at everything that a list holds: of each shard page after page, so that contacts which stay
-    /// listed do not hide those behind them.
-    async fn list(&self, list: Listed, at: Timestamp) -> Result<(), DeliveryError> {
-        let first = fastrand::u8(..SHARDS);
-        let shards = (0..SHARDS).map(|shard| (first + shard) % SHARDS);
-        let mut open: Vec<(u8, Option<PageEnd>)> = shards.map(|shard| (shard, None)).collect();
-        // A contact that was delivered in part moves on in its list and may come again.
-        let mut seen = HashSet::new();
-        while !open.is_empty() {
-            // One page of each shard at the same time; one that fails fails the run, and the next run
-            // asks again.
-            let store = &self.worker.store;
-            let pages = stream::iter(open)
-                .map(|(shard, after)| async move {
-                    let page = store.listed(list, shard, at, PAGE, after).await;
-                    page.map(|page| (shard, page))
-                })
-                .buffer_unordered(CONCURRENCY)
-                .collect::<Vec<_>>()
-                .await;
-            let mut contacts = Vec::new();
-            open = Vec::new();
-            for page in pages {
-                let (shard, page) = page?;
-                contacts.extend(page.contacts.into_iter().filter(|(id, _)| seen.insert(*id)));
-                open.extend(page.end.map(|end| (shard, Some(end))));
+    /// Goes along every line, and measures what the table holds.
+    async fn lines(&self) -> Result<(), DeliveryError> {
+        let store = &self.worker.store;
+        let own = Line::of(&self.worker.default_integration);
+        store.list_line(&own).await?;
+        let mut lists: Vec<List> = store.lines().await?.into_iter().map(List::Line).collect();
+        lists.push(List::Former);
+        let lines = join_all(lists.iter().map(|list| self.line(list)));
+        let (lines, failed) = tokio::join!(lines, self.measure_failed());
+        // One that could not be read does not stop the others.
+        for line in lines {
+            line?;
+        }
+        failed?;
+        let report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        metrics::waiting(report.waiting, report.oldest_pending_seconds);
+        Ok(())
+    }
+
+    /// Delivers what is due in one line, as many contacts at once as its environment takes.
+    async fn line(&self, list: &List) -> Result<(), DeliveryError> {
+        let dynamics = self.environment(list).await;
+        let listed = self.worker.store.list(list).await?;
+        let now = Timestamp::now();
+        self.report(|report| {
+            for entry in &listed {
+                report.waits(list, entry, now);
             }
-            stream::iter(contacts)
-                .for_each_concurrent(CONCURRENCY, |(id, due)| self.listed_contact(id, due))
-                .await;
-            if self.is_out_of_time() {
-                if !open.is_empty() {
-                    self.report(|report| report.complete = false);
+        });
+        let mut due = listed
+            .into_iter()
+            .filter(|entry| entry.at <= now)
+            .peekable();
+        let mut under_way = FuturesUnordered::new();
+        while due.peek().is_some() || !under_way.is_empty() {
+            let is_over = due.peek().is_none() || self.is_out_of_time();
+            if is_over && under_way.is_empty() {
+                break;
+            }
+            let room = dynamics
+                .as_ref()
+                .map_or(Room::For(CONCURRENCY), |dynamics| dynamics.room());
+            let pause = match room {
+                Room::For(contacts) if !is_over => {
+                    let free = contacts.saturating_sub(under_way.len());
+                    under_way.extend(due.by_ref().take(free).map(|entry| self.listed(entry)));
+                    TIME_FOR_ONE
                 }
-                return Ok(());
+                Room::For(_) => TIME_FOR_ONE,
+                Room::None(left) => left,
+            };
+            let until = self.deadline.min(Instant::now() + pause);
+            if under_way.is_empty() {
+                // Whoever wants the environment's limits to hold for longer than this run ends it.
+                if until + MIN_TIME > self.deadline {
+                    break;
+                }
+                sleep(until.saturating_duration_since(Instant::now())).await;
+            } else {
+                let _ = timeout_at(until, under_way.next()).await;
             }
         }
+        if due.peek().is_some() {
+            self.report(|report| report.complete = false);
+        }
+        Ok(())
+    }
+
+    /// The environment of a line, with its token fresh; none where no integration can be loaded, so that
+    /// its contacts are parked.
+    async fn environment(&self, list: &List) -> Option<Arc<Dynamics>> {
+        let List::Line(line) = list else { return None };
+        let loaded = self.worker.integrations.get(line.name()).await.ok()?;
+        if let Room::For(_) = loaded.dynamics.room() {
+            // Also when nothing is due: the end of its secret is measured with it.
+            let deadline = self.deadline.min(Instant::now() + MIN_TIME);
+            let _ = loaded.dynamics.warm_up(deadline).await;
+        }
+        Some(loaded.dynamics.clone())
+    }
+
+    /// Makes the steps pending again that have failed since then. They wait in their lines from now on.
+    async fn retry_failed(&self, since: Timestamp) -> Result<(), DeliveryError> {
+        let failed = self.worker.store.list(&List::Failed).await?;
+        let failed = failed.into_iter().filter(|entry| entry.at >= since);
+        stream::iter(failed)
+            .for_each_concurrent(CONCURRENCY, |entry| async move {
+                if self.is_out_of_time() {
+                    self.report(|report| report.complete = false);
+                } else if let Err(error) = self.retry(entry.contact_id).await {
+                    self.report(|report| report.complete = false);
+                    tracing::error!(contact_id = %entry.contact_id, %error, "the contact's failed steps stay so");
+                }
+            })
+            .await;
+        // The leases of these writes end.
+        let leases = Duration::try_from(LEASE_MARGIN).unwrap_or_default();
+        sleep(leases.min(self.deadline.saturating_duration_since(Instant::now()))).await;
+        Ok(())
+    }
+
+    async fn retry(&self, id: Uuid) -> Result<(), DeliveryError> {
+        let Some(stored) = self.worker.store.load(id).await? else {
+            return Ok(());
+        };
+        let mut progress = self.progress();
+        if let Some((visit, stored)) = self.visit(id, stored, &mut progress).await? {
+            visit.retry(stored).await?;
+        }
+        Ok(())
+    }
+
+    async fn measure_failed(&self) -> Result<(), DeliveryError> {
+        let failed = self.worker.store.list(&List::Failed).await?;
+        let first = failed.iter().filter_map(|entry| entry.also).min();
+        let left = first.map(|end| end.duration_since(Timestamp::now()).as_secs() / DAY);
+        metrics::failed(failed.len(), left);
         Ok(())
     }
 
@@ -222,50 +311,50 @@ impl Run<'_> {
         change(&mut self.report.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    async fn listed_contact(&self, id: Uuid, due: Timestamp) {
-        if self.is_out_of_time() {
-            self.report(|report| report.complete = false);
-            return;
-        }
-        let contact = timeout_at(self.deadline, self.contact(id)).await;
+    fn progress(&self) -> Progress {
+        let limit = self.deadline.min(Instant::now() + TIME_FOR_ONE);
+        Progress::new(Instant::now(), limit, Caller::Redelivery)
+    }
+
+    async fn listed(&self, entry: Entry) {
+        let id = entry.contact_id;
+        let contact = timeout_at(self.deadline, self.contact(id, Failed::StaySo)).await;
         if let Err(error) = contact.unwrap_or(Err(DeliveryError::Timeout)) {
-            // The others need not wait for this one; it is listed when the run comes again. It has
-            // waited since it was due, at the least.
-            self.report(|report| {
-                report.complete = false;
-                report.waits_since(due);
-            });
+            // The others need not wait for this one; it is listed when the run comes again.
+            self.report(|report| report.complete = false);
             tracing::error!(contact_id = %id, %error, "the contact is left for the next run");
         }
     }
 
-    async fn contact(&self, id: Uuid) -> Result<(), DeliveryError> {
+    async fn contact(&self, id: Uuid, failed: Failed) -> Result<(), DeliveryError> {
         let Some(stored) = self.worker.store.load(id).await? else {
             return Ok(());
         };
         let before = stored.history.clone();
-        let mut progress = Progress::new(
-            Instant::now(),
-            self.deadline.min(Instant::now() + TIME_FOR_ONE),
-            false,
-        );
-        let result = self.visit(id, stored, &mut progress).await;
+        let mut progress = self.progress();
+        let result = match self.visit(id, stored, &mut progress).await {
+            Ok(Some((visit, stored))) => visit.redeliver(stored, failed == Failed::Again).await,
+            Ok(None) => Ok(Visited::Done),
+            Err(error) => Err(error),
+        };
         let after = progress.history().unwrap_or(&before);
         self.report(|report| report.add(&before, after));
-        Ok(result?)
+        // It was given to another integration at this moment, by whoever delivers it now.
+        let (Visited::Done | Visited::BelongsTo(_)) = result?;
+        Ok(())
     }
 
-    async fn visit(
-        &self,
+    /// A visit to a contact; none when its integration cannot be loaded, and it was parked.
+    async fn visit<'a>(
+        &'a self,
         id: Uuid,
         stored: Stored,
-        progress: &mut Progress,
-    ) -> Result<(), StoreError> {
+        progress: &'a mut Progress,
+    ) -> Result<Option<(Visit<'a>, Stored)>, StoreError> {
         let name = stored.history.integration().to_owned();
         let loaded = match self.worker.find_integration(&name, id, &|_, _| {}).await? {
             Found::Loaded(loaded) => loaded,
-            // It was given to another integration at this moment, by whoever delivers it now.
-            Found::BelongsTo(_) => return Ok(()),
+            Found::BelongsTo(_) => return Ok(None),
             Found::Parked(error, parked) => {
                 progress.store(&parked);
                 let mut told = self
@@ -275,23 +364,29 @@ impl Run<'_> {
                 if told.insert(name) {
                     tracing::error!(contact_id = %id, %error, "the contact's integration cannot be loaded; it and others wait");
                 }
-                return Ok(());
+                return Ok(None);
             }
         };
-        if !self.retry_failed && loaded.dynamics.is_paused_until_after(self.deadline) {
-            // Dynamics has asked to be left alone for longer than this run: whoever goes on waits longer.
-            self.report(|report| report.complete = false);
-            return Ok(());
-        }
         progress.load(&loaded);
         let visit = Visit::new(&self.worker.store, loaded, &self.holder, id, progress);
-        match visit.redeliver(stored, self.retry_failed).await? {
-            Visited::Done | Visited::BelongsTo(_) => Ok(()),
-        }
+        Ok(Some((visit, stored)))
     }
 }
 
 impl Report {
+    /// Counts a contact in a line that waits for Dynamics. One that waits for an event does not.
+    fn waits(&mut self, list: &List, entry: &Entry, now: Timestamp) {
+        let since = match list {
+            List::Former => Some(entry.at),
+            List::Line(_) | List::Failed => entry.also,
+        };
+        if let Some(since) = since {
+            self.waiting += 1;
+            let seconds = now.duration_since(since).as_secs();
+            self.oldest_pending_seconds = self.oldest_pending_seconds.max(seconds);
+        }
+    }
+
     /// Adds a contact as the run found it and as it left it.
     fn add(&mut self, before: &History, after: &History) {
         let of = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
@@ -300,14 +395,6 @@ impl Report {
         self.delivered += delivered(after).saturating_sub(delivered(before));
         self.pending += of(after.count(State::Pending));
         self.failed += of(after.count(State::Failed));
-        if let Some(oldest) = after.oldest_pending() {
-            self.waits_since(oldest);
-        }
-    }
-
-    fn waits_since(&mut self, since: Timestamp) {
-        let seconds = Timestamp::now().duration_since(since).as_secs();
-        self.oldest_pending_seconds = self.oldest_pending_seconds.max(seconds);
     }
 }
 

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     crash,
+    dataverse::Repeats,
     history::{History, Next, State},
     integration::{Integration, Wanted},
     integrations::Loaded,
@@ -23,7 +24,7 @@ use crate::{
 /// With less time than this left, the next step is left to another invocation.
 const MIN_DELIVERY: Duration = Duration::from_millis(100);
 /// By how much a lease outlives the work: then the function has been stopped, whatever became of it.
-const LEASE_MARGIN: SignedDuration = SignedDuration::from_secs(1);
+pub(super) const LEASE_MARGIN: SignedDuration = SignedDuration::from_secs(1);
 
 /// One invocation's visit to one contact.
 pub(super) struct Visit<'a> {
@@ -33,6 +34,7 @@ pub(super) struct Visit<'a> {
     holder: &'a str,
     contact_id: Uuid,
     deadline: Instant,
+    repeats: Repeats,
     progress: &'a mut Progress,
 }
 
@@ -44,6 +46,7 @@ pub(super) enum Visited {
 }
 
 /// What became of a write.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart at once")]
 enum Written {
     Stored(Stored),
     BelongsTo(String),
@@ -65,6 +68,7 @@ impl<'a> Visit<'a> {
             holder,
             contact_id,
             deadline: progress.deadline(),
+            repeats: Repeats::WhileThereIsTime,
             progress,
         }
     }
@@ -104,7 +108,8 @@ impl<'a> Visit<'a> {
         Ok(Visited::Done)
     }
 
-    /// Makes failed steps pending again if that is asked for, and delivers what is pending.
+    /// Makes failed steps pending again if a person asks for that, and delivers what is pending, each request
+    /// once: who comes next comes with the contact's backoff.
     ///
     /// # Errors
     /// As for [`Visit::event`].
@@ -113,6 +118,7 @@ impl<'a> Visit<'a> {
         stored: Stored,
         retry_failed: bool,
     ) -> Result<Visited, StoreError> {
+        self.repeats = Repeats::AfterALimit;
         let change = |history: &mut History, now| {
             if retry_failed {
                 history.retry_failed(now);
@@ -123,6 +129,20 @@ impl<'a> Visit<'a> {
             Written::BelongsTo(other) => return Ok(Visited::BelongsTo(other)),
         }
         Ok(Visited::Done)
+    }
+
+    /// Makes failed steps pending again, for redelivery to come to in its line.
+    ///
+    /// # Errors
+    /// As for [`Visit::event`].
+    pub(super) async fn retry(mut self, stored: Stored) -> Result<Visited, StoreError> {
+        // The lease that the write takes is not kept.
+        self.deadline = Instant::now();
+        let retry = |history: &mut History, now| history.retry_failed(now);
+        Ok(match self.write(stored, &retry).await? {
+            Written::Stored(_) => Visited::Done,
+            Written::BelongsTo(other) => Visited::BelongsTo(other),
+        })
     }
 
     /// Changes the history and stores it, on top of whatever others have stored meanwhile. With every
@@ -239,7 +259,15 @@ impl<'a> Visit<'a> {
                             continue;
                         }
                     }
-                    attempt::send(&request, &key, &stored.history, &loaded, self.deadline).await
+                    attempt::send(
+                        &request,
+                        &key,
+                        &stored.history,
+                        &loaded,
+                        self.repeats,
+                        self.deadline,
+                    )
+                    .await
                 }
             };
             crash::point("after-the-answer");

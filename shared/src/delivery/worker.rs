@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     DeliveryError, Invocation,
-    progress::Progress,
+    progress::{Caller, Progress},
     task::{Refusal, Task},
     visit::{Visit, Visited, count},
 };
@@ -97,7 +97,12 @@ impl Worker {
                 return Ok(Reply::new(Status::Ignored).message(reason));
             }
         };
-        let mut progress = Progress::new(invocation.started, invocation.deadline, task.is_flow);
+        let caller = if task.is_flow {
+            Caller::Flow
+        } else {
+            Caller::Event
+        };
+        let mut progress = Progress::new(invocation.started, invocation.deadline, caller);
         let result = self.work(&task, &invocation, &mut progress).await;
         let reply = reply(&task, &invocation, result, &progress)?;
         tracing::info!(
@@ -221,7 +226,7 @@ fn reply(
         (Err(error), None) => error,
     };
     if !task.is_flow {
-        tracing::error!(%contact_id, %step, outcome = "failed", %error, "the event was not stored; AWS sends it again");
+        tracing::error!(%contact_id, %step, outcome = "failed", %error, "the event was not stored; it comes again");
         return Err(error);
     }
     metrics::not_stored();
