@@ -782,7 +782,7 @@ async fn what_waits_for_an_integration_that_cannot_be_loaded_is_counted_and_fail
     system.store.save(&mut stored, 30).await.unwrap();
     let report = system.redeliver().await.unwrap();
     assert_eq!((report.contacts, report.pending, report.failed), (2, 1, 1));
-    assert!((36_000..36_100).contains(&report.oldest_pending_seconds));
+    assert!((360_000..360_100).contains(&report.oldest_pending_seconds));
     assert_eq!(
         state(&system, late, Step::ContactStart).await,
         Some(State::Failed)
