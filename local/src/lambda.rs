@@ -11,7 +11,10 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::Stdio,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -71,6 +74,8 @@ struct Running {
     waiting: AsyncMutex<mpsc::UnboundedReceiver<Call>>,
     logs: Logs,
     processes: Mutex<Vec<Arc<Process>>>,
+    /// How many of them were at an invocation at the same time, at the most.
+    most_at_once: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -127,6 +132,7 @@ impl Lambda {
                 waiting: AsyncMutex::new(waiting),
                 logs: logs.clone(),
                 processes: Mutex::default(),
+                most_at_once: AtomicUsize::new(0),
             });
             for _ in 0..function.function.processes {
                 function.clone().start_process().await?;
@@ -188,6 +194,13 @@ impl Lambda {
         busy.map(|process| process.kill.notify_one()).is_some()
     }
 
+    /// How many invocations of a function ran at the same time, at the most.
+    pub fn most_at_once(&self, name: &str) -> usize {
+        self.functions
+            .get(name)
+            .map_or(0, |function| function.most_at_once.load(Ordering::Relaxed))
+    }
+
     /// The functions' names.
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = self.functions.keys().cloned().collect();
@@ -197,6 +210,16 @@ impl Lambda {
 }
 
 impl Running {
+    fn note_how_many_are_busy(&self) {
+        let processes = self.processes.lock().expect("no one panics holding it");
+        let is_busy = |process: &&Arc<Process>| {
+            let current = process.current.lock().expect("no one panics holding it");
+            current.is_some()
+        };
+        let busy = processes.iter().filter(is_busy).count();
+        self.most_at_once.fetch_max(busy, Ordering::Relaxed);
+    }
+
     /// Starts one process under a runtime API of its own, and replaces it whenever it ends.
     async fn start_process(self: Arc<Self>) -> io::Result<()> {
         let process = Arc::new(Process::default());
@@ -352,6 +375,7 @@ async fn next(State(runtime): State<Runtime>) -> Response<Body> {
         answer: call.answer,
         began: Instant::now(),
     });
+    runtime.function.note_how_many_are_busy();
     let (process, id, timeout) = (runtime.process.clone(), call.id.clone(), function.timeout);
     tokio::spawn(async move {
         sleep(timeout).await;

@@ -3,6 +3,7 @@ pub mod build;
 pub mod http;
 pub mod lambda;
 pub mod life;
+pub mod outage;
 pub mod stand_in;
 pub mod storm;
 pub mod system;

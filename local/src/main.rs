@@ -20,6 +20,7 @@ use connect_dynamics::{
 use local::{
     build::{self, With},
     life,
+    outage::{self, Outage},
     storm::{self, Storm},
     system::{Options, REDELIVERY, System},
 };
@@ -79,6 +80,25 @@ enum Command {
         seed: Option<u64>,
         /// Processes of each function.
         #[arg(long, default_value = "3", value_parser = at_least_one::<NonZeroUsize>)]
+        processes: NonZeroUsize,
+    },
+    /// Lets one environment of several not answer for some minutes, while calls go on, and measures how
+    /// that is made good.
+    Outage {
+        /// How many contacts come during the outage, over all environments.
+        #[arg(long, default_value = "600", value_parser = at_least_one::<NonZeroU32>)]
+        contacts: NonZeroU32,
+        /// How long the outage lasts.
+        #[arg(long, default_value_t = 1.0, value_parser = minutes)]
+        minutes: f64,
+        /// How many environments there are.
+        #[arg(long, default_value = "3", value_parser = at_least_one::<NonZeroUsize>)]
+        environments: NonZeroUsize,
+        /// The environment takes requests and does not answer, instead of answering 503.
+        #[arg(long)]
+        hangs: bool,
+        /// Processes of each function, where AWS starts as many as it takes.
+        #[arg(long, default_value = "16", value_parser = at_least_one::<NonZeroUsize>)]
         processes: NonZeroUsize,
     },
     /// Validates a configuration and says everything that is wrong with it, or probably wrong.
@@ -147,6 +167,26 @@ async fn run(arguments: Arguments) -> io::Result<ExitCode> {
             storm::print(&storm, &audit);
             Ok(code(audit.is_clean()))
         }
+        Command::Outage {
+            contacts,
+            minutes,
+            environments,
+            hangs,
+            processes,
+        } => {
+            let outage = Outage {
+                contacts: contacts.get(),
+                minutes,
+                environments: environments.get(),
+                hangs,
+                processes: processes.get(),
+            };
+            let options = Options::new()?;
+            build_functions(&options)?;
+            let findings = outage::run(&outage, options).await?;
+            outage::print(&outage, &findings);
+            Ok(code(findings.are_good()))
+        }
         Command::Serve {
             port,
             listen,
@@ -169,6 +209,13 @@ fn code(is_right: bool) -> ExitCode {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    }
+}
+
+fn minutes(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(minutes) if (0.1..=120.0).contains(&minutes) => Ok(minutes),
+        _ => Err("it must be a number of minutes from 0.1 to 120".into()),
     }
 }
 

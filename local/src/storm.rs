@@ -308,16 +308,20 @@ impl Life {
                     }
                 };
                 let (invoked, ()) = tokio::join!(invocation, killer);
-                let Some(invoked) = invoked.filter(|invoked| !invoked.is_error) else {
+                let Some(invoked) = invoked else {
                     continue;
                 };
-                let is_flow = event.get("Details").is_some();
-                if is_flow {
+                // A process that was killed here is no reply; one that Lambda had to stop is a late one.
+                let is_late = invoked.payload["errorType"] == "Sandbox.Timedout";
+                if event.get("Details").is_some() && (is_late || !invoked.is_error) {
                     tally
                         .replies
                         .lock()
                         .expect("no one panics holding it")
                         .push(invoked.duration);
+                }
+                if invoked.is_error {
+                    continue;
                 }
                 // A flow that is told that its event was not stored can only go on; here, as from the
                 // log, the event is replayed.

@@ -6,6 +6,7 @@
 pub mod dataverse;
 pub mod entra;
 pub mod fault;
+pub mod limits;
 pub mod secrets_manager;
 
 use axum::{

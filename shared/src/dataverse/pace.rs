@@ -13,7 +13,7 @@
 //!   so that live calls find some. Microsoft says not to rely on these headers, so nothing depends on
 //!   them: without them the window alone keeps the pace.
 //! - **The breaker.** After three requests in a row that no answer came to, nothing is sent for a while,
-//!   then one request, the probe. While that fails the wait doubles, up to half a minute.
+//!   then one request, the probe. While that fails the wait doubles, up to a quarter of a minute.
 //!
 //! It is one process's knowledge. Redelivery is one process; each process of the other functions sees for
 //! itself, and loses at most the budgets of three contacts to an environment that hangs.
@@ -37,7 +37,7 @@ const LARGEST_WINDOW: f64 = 40.0;
 const FAILURES: u32 = 3;
 /// How long nothing is sent then, at first and at the most.
 const SHORTEST_REST: Duration = Duration::from_secs(2);
-const LONGEST_REST: Duration = Duration::from_secs(30);
+const LONGEST_REST: Duration = Duration::from_secs(15);
 /// Redelivery leaves so many of the 6,000 requests, and so much of the 20 minutes, to live calls.
 const RESERVED_REQUESTS: f64 = 600.0;
 const RESERVED_SECONDS: f64 = 120.0;
@@ -360,7 +360,7 @@ mod tests {
         (0..2).for_each(|_| pace.note(Some(&gone()), Duration::ZERO));
         assert_eq!(window(&pace), 40);
         (0..40).for_each(|_| pace.note(Some(&gone()), Duration::ZERO));
-        for rest in [2, 4, 8, 16, 30, 30] {
+        for rest in [2, 4, 8, 15, 15] {
             assert_eq!(pace.room(), Room::None(seconds(rest)));
             pass(i64::try_from(rest).unwrap());
             assert_eq!(window(&pace), 1);
@@ -368,10 +368,10 @@ mod tests {
             assert!(matches!(pace.enter(), Err(Closed::Resting(..))));
             pace.note(Some(&gone()), Duration::ZERO);
         }
-        pass(30);
+        pass(15);
         assert_eq!(pace.enter(), Ok(Entry::Probe));
         // A probe that nobody hears of again is sent again.
-        pass(30);
+        pass(15);
         assert_eq!(pace.enter(), Ok(Entry::Probe));
         answers(&pace, 1);
         assert_eq!((pace.enter(), window(&pace)), (Ok(Entry::Free), 5));
