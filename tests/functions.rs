@@ -2,7 +2,10 @@
 //! is told.
 
 use end_to_end::*;
-use local::{stand_in::fault::Effect, system::CLIENT_SECRET};
+use local::{
+    stand_in::fault::{Effect, Faults},
+    system::{CLIENT_SECRET, Options},
+};
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
@@ -852,4 +855,42 @@ async fn a_variable_that_is_set_to_nothing_is_as_good_as_not_set() {
     .await;
     let reply = invoke(&system, "contact-start", &event("contact-start")).await;
     assert_reply!(reply, {"status": "delivered"});
+}
+
+#[tokio::test]
+async fn of_a_batch_what_could_not_be_stored_and_nothing_else_comes_again() {
+    let system = reference_system().await;
+    let started = flow(CONTACT, json!({}), json!({}));
+    invoke(&system, "contact-start", &started).await;
+    let record = |id: &str, body: String| json!({"messageId": id, "body": body, "eventSource": "aws:sqs", "attributes": {"ApproximateReceiveCount": "1"}});
+    let ended = contact_event(CONTACT, "DISCONNECTED");
+    let batch = json!({"Records": [
+        record("ended", ended.to_string()),
+        record("of another type", contact_event(CONTACT, "QUEUED").to_string()),
+        record("no event", "hello".into()),
+    ]});
+    let answer = invoke_raw(&system, "contact-end", &batch).await;
+    assert_eq!(answer.payload, json!({"batchItemFailures": []}));
+    assert_eq!(only_record(&system, "phonecalls")["category"], "VOICE");
+
+    // A key of the table's that is gone is no reason to lose an event.
+    let other = Uuid::new_v4();
+    let batch = json!({"Records": [
+        record("again", ended.to_string()),
+        record("new", contact_event(other, "DISCONNECTED").to_string()),
+    ]});
+    let table_faults = Faults::default();
+    let change = |options: &mut Options| options.table_faults = table_faults.clone();
+    let system = system_with(|_| {}, change).await;
+    table_faults.times(1000, Effect::refused(400, "AccessDeniedException"));
+    let answer = invoke_raw(&system, "contact-end", &batch).await;
+    let failures =
+        json!({"batchItemFailures": [{"itemIdentifier": "again"}, {"itemIdentifier": "new"}]});
+    assert_eq!(answer.payload, failures);
+    table_faults.clear();
+    let answer = invoke_raw(&system, "contact-end", &batch).await;
+    assert_eq!(answer.payload, json!({"batchItemFailures": []}));
+    for contact in [CONTACT, other] {
+        assert!(system.store.load(contact).await.unwrap().is_some());
+    }
 }

@@ -8,11 +8,15 @@ use connect_dynamics::{
     history::{History, State, StepKey},
     recording::RecordedObject,
     step::Step,
-    store::Stored,
+    store::{Line, List, Stored},
 };
 use end_to_end::*;
 use jiff::Timestamp;
-use local::{stand_in::fault::Effect, system::System};
+use local::{
+    stand_in::fault::{Effect, Fault},
+    system::System,
+    table,
+};
 use serde_json::{Value as Json, json};
 use tokio::{io::AsyncReadExt, net::TcpListener};
 use uuid::Uuid;
@@ -810,6 +814,51 @@ async fn an_event_that_comes_again_while_the_integration_is_broken_is_told_what_
     system.store.save(&mut stored, 30).await.unwrap();
     let reply = invoke(&system, "contact-start", &start).await;
     assert_reply!(reply, {"status": "delivered", "message": starts_with("there is no integration `gone`")});
+}
+
+/// As version 0.1.0 listed it: in one list for all integrations, without since when it waits.
+async fn list_as_formerly(system: &System, contact: Uuid, since: Timestamp) {
+    let key = json!({"pk": {"S": format!("CONTACT#{contact}")}});
+    let shard = contact.as_bytes()[15] % 16;
+    let update = json!({
+        "TableName": table::TABLE_NAME, "Key": key,
+        "UpdateExpression": "SET due = :due, dueAt = :at",
+        "ExpressionAttributeValues": {
+            ":due": {"S": format!("DUE#{shard:02}")},
+            ":at": {"N": since.as_millisecond().to_string()}
+        }
+    });
+    let updated = table::call(system.addresses.aws, "UpdateItem", &update).await;
+    updated.expect("the table takes it");
+}
+
+#[tokio::test]
+async fn what_a_former_version_left_pending_is_delivered_and_moves_to_its_line() {
+    let system = reference_system().await;
+    let hours = |hours| Timestamp::now() - jiff::SignedDuration::from_hours(hours);
+    let (contact, stuck) = (Uuid::new_v4(), Uuid::new_v4());
+    for contact in [contact, stuck] {
+        pending_since(&system, contact, "default", hours(2)).await;
+        list_as_formerly(&system, contact, hours(1)).await;
+    }
+    system.dataverse.faults.add(Fault {
+        method: "POST".into(),
+        path: String::new(),
+        times: 1,
+        effect: Effect::status(500),
+    });
+    let report = system.redeliver().await.unwrap();
+    assert_eq!(
+        (report.waiting, report.delivered, report.pending),
+        (2, 1, 1)
+    );
+    assert!((3600..3700).contains(&report.oldest_pending_seconds));
+    assert!(system.store.list(&List::Former).await.unwrap().is_empty());
+    let line = List::Line(Line::of("default"));
+    assert_eq!(system.store.list(&line).await.unwrap().len(), 1);
+    settle(&system, stuck).await;
+    settle(&system, contact).await;
+    assert_eq!(system.dataverse.records("phonecalls").len(), 2);
 }
 
 #[tokio::test]
