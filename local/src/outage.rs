@@ -366,25 +366,23 @@ async fn measure(system: &System, environments: &[Arc<Environment>]) -> io::Resu
     Ok(waiting)
 }
 
-/// How long a backlog takes at best: whoever sends as soon as the limits allow it, after live calls.
+/// How long a backlog takes at best: for somebody who sends as soon as the limits allow it, and leaves to live
+/// calls what these need.
 fn at_best(backlog: u32, live_rate: f64, allowance: Allowance) -> Duration {
     const STEP: f64 = 0.05;
-    let at_once = allowance.at_once as f64 / allowance.work.as_secs_f64() * STEP;
-    let mut taken: VecDeque<(f64, f64)> = VecDeque::new();
+    let window = allowance.window.as_secs_f64();
+    let in_a_window = allowance.requests as f64 - live_rate * window;
+    let in_a_step = allowance.at_once as f64 / allowance.work.as_secs_f64() * STEP;
+    let mut sent: VecDeque<(f64, f64)> = VecDeque::new();
     let (mut now, mut left) = (0.0, f64::from(backlog));
     while left > 0.0 && now < PATIENCE.as_secs_f64() {
-        while taken
-            .front()
-            .is_some_and(|(at, _)| now - at >= allowance.window.as_secs_f64())
-        {
-            taken.pop_front();
+        while sent.front().is_some_and(|(at, _)| now - at >= window) {
+            sent.pop_front();
         }
-        let used: f64 = taken.iter().map(|(_, requests)| requests).sum();
-        let free = (allowance.requests as f64 - used).min(at_once).max(0.0);
-        let live = (live_rate * STEP).min(free);
-        let drained = (free - live).min(left);
-        left -= drained;
-        taken.push_back((now, live + drained));
+        let used: f64 = sent.iter().map(|(_, requests)| requests).sum();
+        let step = (in_a_window - used).min(in_a_step).clamp(0.0, left);
+        left -= step;
+        sent.push_back((now, step));
         now += STEP;
     }
     Duration::from_secs_f64(now)
@@ -543,4 +541,18 @@ fn print_table(table: &Table) {
         println!("{}", line.trim_end());
     }
     println!();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_time_is_that_of_the_limits() {
+        let seconds = |backlog, live| at_best(backlog, live, ALLOWANCE).as_secs();
+        assert_eq!(seconds(500, 0.0), 1, "at once, as nothing was sent before");
+        assert_eq!(seconds(1000, 0.0), 30, "the second part a window later");
+        assert_eq!(seconds(2300, 0.0), 91);
+        assert_eq!(seconds(1000, 10.0), 90, "live calls take half");
+    }
 }
