@@ -11,7 +11,10 @@ use std::{
 
 use aws_config::{BehaviorVersion, Region};
 use axum::Router;
-use connect_dynamics::{delivery::Report, integration::Integration, store::Store};
+use connect_dynamics::{
+    configuration::RequestConfiguration, dataverse::Table, delivery::Report,
+    integration::Integration, step::Step, store::Store,
+};
 use serde_json::Value as Json;
 
 use crate::{
@@ -156,6 +159,7 @@ impl System {
 
         let document = configuration.to_string();
         let integration = Integration::load(&document).map_err(io::Error::other)?;
+        dataverse.set_tables(tables(&integration));
         let store = Arc::new(store(dynamodb, TABLE_NAME).await);
         let name = integration.name();
         store
@@ -245,6 +249,22 @@ impl System {
             serde_json::from_value(invoked.payload).map_err(|error| error.to_string())
         }
     }
+}
+
+/// The tables that an integration's requests name.
+fn tables(integration: &Integration) -> Vec<Table> {
+    let steps = &integration.configuration().steps;
+    let requests = Step::ALL
+        .into_iter()
+        .filter_map(|step| steps.get(step)?.request);
+    let table = |request: &RequestConfiguration| {
+        Table::new(
+            &request.entity_set,
+            request.primary_key.clone(),
+            request.logical_name.clone(),
+        )
+    };
+    requests.map(table).collect()
 }
 
 /// The library's own store, at a DynamoDB on loopback.

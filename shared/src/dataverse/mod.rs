@@ -8,7 +8,7 @@
 //! | `client` | sending: headers, repeats, pauses, the read after a create that was there already |
 //! | `token` | Entra ID's tokens |
 //! | `http` | one exchange, bounded in size and time |
-//! | `columns` | the columns of the tables that contacts are usually written to |
+//! | `columns` | the tables that contacts are usually written to: their columns and lookups |
 //! | `literal` | how values are written in an address |
 //! | `answer` | what an answer says |
 //! | `error` | what an answer that is no success means, and what to do about it |

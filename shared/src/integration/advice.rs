@@ -277,7 +277,7 @@ impl Advice {
         name: &str,
         value: &Json,
         table: &Table,
-        known: KnownTable,
+        known: &KnownTable,
         creates: bool,
     ) {
         let logical_name = &table.logical_name;
@@ -303,7 +303,15 @@ impl Advice {
                     ),
                 );
             }
-            Access::NotOnCreate | Access::Writable => {}
+            Access::NotOnUpdate if !creates => {
+                return self.say(
+                    field,
+                    &format!(
+                        "the column `{name}` of {logical_name} can only be set when a record is created; leave it out"
+                    ),
+                );
+            }
+            Access::NotOnCreate | Access::NotOnUpdate | Access::Writable => {}
         }
         let template = match value {
             Json::String(source) => match self.template(field, source) {
@@ -320,7 +328,7 @@ impl Advice {
         }
     }
 
-    fn unknown_column(&mut self, field: &str, name: &str, table: &str, known: KnownTable) {
+    fn unknown_column(&mut self, field: &str, name: &str, table: &str, known: &KnownTable) {
         let columns = known.columns().map(|column| column.name);
         // `telephone2` is no misspelt `telephone1`.
         let only_the_number_differs = |right: &str| {

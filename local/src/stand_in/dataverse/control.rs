@@ -1,15 +1,18 @@
 //! The pages below `/stand-in/`, which Dataverse does not have: what the stand-in holds, what it was
 //! sent, and how to make it fail.
 
+use std::collections::BTreeSet;
+
 use axum::{
     Json as JsonBody, Router,
     extract::State,
     http::StatusCode,
     routing::{get, post},
 };
-use serde_json::{Map, Value as Json, json};
+use connect_dynamics::dataverse::columns::TABLES;
+use serde_json::{Value as Json, json};
 
-use super::{Dataverse, schema::TABLES};
+use super::Dataverse;
 use crate::stand_in::fault::Fault;
 
 pub(super) fn router() -> Router<Dataverse> {
@@ -20,16 +23,17 @@ pub(super) fn router() -> Router<Dataverse> {
 }
 
 async fn records(State(dataverse): State<Dataverse>) -> JsonBody<Json> {
-    let records: Map<String, Json> = TABLES
-        .iter()
-        .map(|table| {
-            (
-                table.entity_set.to_owned(),
-                json!(dataverse.records(table.entity_set)),
-            )
-        })
-        .collect();
-    JsonBody(records.into())
+    let sets: BTreeSet<String> = {
+        let inner = dataverse.lock();
+        let held = inner.records.entity_sets().map(str::to_owned);
+        let known = TABLES.iter().map(|table| table.entity_set.to_owned());
+        held.chain(known).collect()
+    };
+    let records = sets.into_iter().map(|set| {
+        let records = json!(dataverse.records(&set));
+        (set, records)
+    });
+    JsonBody(Json::Object(records.collect()))
 }
 
 async fn exchanges(State(dataverse): State<Dataverse>) -> JsonBody<Json> {
