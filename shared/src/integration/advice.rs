@@ -57,13 +57,14 @@ const FIELDS: &[(&str, &[&str])] = &[
             "HierarchyGroups",
             "LongestHoldDuration",
             "NumberOfHolds",
+            "PreviewEndTimestamp",
             "RoutingProfile",
             "StateTransitions",
             "Username",
             "VoiceEnhancementMode",
         ],
     ),
-    ("CustomerEndpoint", &["Address", "Type"]),
+    ("CustomerEndpoint", &["Address", "DisplayName", "Type"]),
     (
         "Queue",
         &[
@@ -74,11 +75,10 @@ const FIELDS: &[(&str, &[&str])] = &[
             "Name",
             "OutboundCallerId",
             "QueueType",
-            "Type",
         ],
     ),
-    ("SystemEndpoint", &["Address", "Type"]),
-    ("TransferredToEndpoint", &["Address", "Type"]),
+    ("SystemEndpoint", &["Address", "DisplayName", "Type"]),
+    ("TransferredToEndpoint", &["Address", "DisplayName", "Type"]),
 ];
 
 /// Names whose values are often longer than a short column.
@@ -625,6 +625,7 @@ fn offset(source: &str, used: &NameUse) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{contact::Contact, event::Event};
     use serde_json::json;
 
     const REFERENCE: &str = include_str!("../../../local/reference-integration.json");
@@ -699,12 +700,47 @@ mod tests {
         assert!(warning.contains("its fields are ARN, "), "{warning}");
     }
 
+    /// Whatever field of an object an event may carry, a template finds it by the name that is not
+    /// doubted here.
+    #[test]
+    fn every_field_that_is_not_doubted_is_the_name_that_an_events_field_gets() {
+        for (object, fields) in FIELDS {
+            let (info, prefix) = match *object {
+                "Agent" => ("agentInfo", "agent"),
+                "Queue" => ("queueInfo", "queue"),
+                _ => continue,
+            };
+            let camel_case = |name: &str| match name {
+                "ARN" => format!("{prefix}Arn"),
+                name => name[..1].to_lowercase() + &name[1..],
+            };
+            let sent: Map<String, Json> = fields
+                .iter()
+                .map(|name| (camel_case(name), "x".into()))
+                .collect();
+            let event = json!({
+                "source": "aws.connect", "detail-type": "Amazon Connect Contact Event",
+                "detail": {"eventType": "DISCONNECTED", "contactId": uuid::Uuid::nil(), info: sent},
+            });
+            let Ok(Event::Contact(event)) = Event::parse(event) else {
+                panic!("no contact event")
+            };
+            let attributes = Contact::try_from(event).unwrap().attributes;
+            let found = attributes.get(object).unwrap().as_object().unwrap();
+            let mut found: Vec<&str> = found.keys().map(String::as_str).collect();
+            found.sort_unstable();
+            assert_eq!(found, *fields, "{object}");
+        }
+    }
+
     #[test]
     fn what_may_be_an_attribute_of_ones_own_is_not_doubted() {
         for source in [
             "{{ tier }} {{ reason }} {{ score }} {{ Account-Number }} {{ ticketNumber }}",
             "{{ Attributes.queue }} {{ Attributes.CustmerEndpoint }} {{ Tags.x }}",
             "{{ Queue.Name }} {{ CustomerEndpoint.Address }} {{ Agent.RoutingProfile.Name }}",
+            "{{ CustomerEndpoint.DisplayName }} {{ SystemEndpoint.DisplayName }} {{ AWSAccountId }}",
+            "{{ Agent.PreviewEndTimestamp }} {{ Queue.QueueType }} {{ AwsAccountId }} {{ AwsRegion }}",
             "{{ SegmentAttributes['connect:Subtype'] }} {% for tag in tiers %}{{ tag }}{% endfor %}",
             "Name, Queue, Channel, Agent, Description and Tags are words",
             "Usernames objectUrl {{ recordingUrl }} {# CustomerEndpoint #}",
