@@ -928,3 +928,111 @@ async fn methods_versions_and_content_types_are_checked() {
         400
     );
 }
+
+#[tokio::test]
+async fn records_are_put_in_as_dataverse_would_take_them() {
+    let environment = environment().await;
+    let put = async |set: &str, body: Json| {
+        let request = Request::post(format!("/stand-in/records/{set}"))
+            .header("Content-Type", "application/json")
+            .body(Body::from(body.to_string()));
+        let response = environment
+            .dataverse
+            .router()
+            .oneshot(request.unwrap())
+            .await;
+        let (parts, body) = response.unwrap().into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
+        (parts.status, String::from_utf8(body.to_vec()).unwrap())
+    };
+    let (status, ids) = put(
+        "contacts",
+        json!([{"contactid": ID, "telephone1": "+15555550100"}, {"lastname": "x"}]),
+    )
+    .await;
+    assert_eq!(status, StatusCode::CREATED);
+    assert!(ids.contains(ID), "{ids}");
+    let found = environment
+        .get("contacts?$filter=telephone1%20eq%20'%2B15555550100'")
+        .await;
+    assert_eq!(found.body["value"][0]["contactid"], ID);
+    assert_eq!(
+        put("appointments", json!({"subject": "x"})).await.0,
+        StatusCode::CREATED
+    );
+    for (set, body, words) in [
+        ("contacts", json!({"lastnam": "x"}), "record 0: "),
+        (
+            "contacts",
+            json!([{}, 5]),
+            "record 1: a record is a JSON object",
+        ),
+        (
+            "contact",
+            json!({}),
+            "Resource not found for the segment 'contact'",
+        ),
+        (
+            "incidents",
+            json!({}),
+            "You should specify a parent contact or account.",
+        ),
+    ] {
+        let (status, said) = put(set, body).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{said}");
+        assert!(said.contains(words), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_fault_that_nothing_could_meet_is_refused_in_words() {
+    let environment = environment().await;
+    let set = async |fault: Json| {
+        let request = Request::post("/stand-in/faults")
+            .header("Content-Type", "application/json")
+            .body(Body::from(fault.to_string()));
+        let response = environment
+            .dataverse
+            .router()
+            .oneshot(request.unwrap())
+            .await;
+        let (parts, body) = response.unwrap().into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
+        (parts.status, String::from_utf8(body.to_vec()).unwrap())
+    };
+    for (fault, words) in [
+        (
+            json!({"effect": {"status": {"status": 99}}}),
+            "99 is no status of an answer",
+        ),
+        (
+            json!({"effect": {"status": {"status": 1000}}}),
+            "write one from 200 to 599",
+        ),
+        (
+            json!({"times": 0, "effect": "closeBefore"}),
+            "write 1 or more",
+        ),
+        (
+            json!({"effect": {"redirect": "http://x\ny"}}),
+            "no control characters",
+        ),
+        (
+            json!({"effect": {"stattus": 1}}),
+            "unknown variant `stattus`",
+        ),
+        (json!({"effekt": 1}), "unknown field `effekt`"),
+    ] {
+        let (status, said) = set(fault.clone()).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{fault}: {said}");
+        assert!(said.contains(words), "{fault}: {said}");
+    }
+    assert_eq!(
+        environment.get("phonecalls").await.status,
+        200,
+        "no fault is set"
+    );
+    let fault = json!({"effect": {"status": {"status": 503}}});
+    assert_eq!(set(fault).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(environment.get("phonecalls").await.status, 503);
+}

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use axum::{
     Json as JsonBody, Router,
-    extract::State,
+    extract::{Path, State, rejection::JsonRejection},
     http::StatusCode,
     routing::{get, post},
 };
@@ -18,6 +18,7 @@ use crate::stand_in::fault::Fault;
 pub(super) fn router() -> Router<Dataverse> {
     Router::new()
         .route("/stand-in/records", get(records))
+        .route("/stand-in/records/{entity_set}", post(add_records))
         .route("/stand-in/exchanges", get(exchanges))
         .route("/stand-in/faults", post(add_fault).delete(clear_faults))
 }
@@ -40,12 +41,49 @@ async fn exchanges(State(dataverse): State<Dataverse>) -> JsonBody<Json> {
     JsonBody(json!(dataverse.lock().exchanges))
 }
 
+/// Puts a record in, or a list of them; answers with their ids.
+async fn add_records(
+    State(dataverse): State<Dataverse>,
+    Path(entity_set): Path<String>,
+    body: Result<JsonBody<Json>, JsonRejection>,
+) -> Result<(StatusCode, JsonBody<Json>), Refused> {
+    let records = match body.map_err(unreadable)?.0 {
+        Json::Array(records) => records,
+        record => vec![record],
+    };
+    let mut ids = Vec::new();
+    for (index, record) in records.into_iter().enumerate() {
+        let id = dataverse.insert(&entity_set, record);
+        let place = |error| {
+            (
+                StatusCode::BAD_REQUEST,
+                format!("record {index}: {error}\n"),
+            )
+        };
+        ids.push(id.map_err(place)?);
+    }
+    Ok((StatusCode::CREATED, JsonBody(json!(ids))))
+}
+
 async fn add_fault(
     State(dataverse): State<Dataverse>,
-    JsonBody(fault): JsonBody<Fault>,
-) -> StatusCode {
+    body: Result<JsonBody<Fault>, JsonRejection>,
+) -> Result<StatusCode, Refused> {
+    let fault = body.map_err(unreadable)?.0;
+    let wrong = |error| (StatusCode::BAD_REQUEST, format!("{error}\n"));
+    fault.check().map_err(wrong)?;
     dataverse.faults.add(fault);
-    StatusCode::NO_CONTENT
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A status, and words that say what to do.
+type Refused = (StatusCode, String);
+
+fn unreadable(rejection: JsonRejection) -> Refused {
+    (
+        StatusCode::BAD_REQUEST,
+        format!("{}\n", rejection.body_text()),
+    )
 }
 
 async fn clear_faults(State(dataverse): State<Dataverse>) -> StatusCode {
