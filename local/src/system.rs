@@ -15,7 +15,7 @@ use connect_dynamics::{
     configuration::RequestConfiguration, dataverse::Table, delivery::Report,
     integration::Integration, step::Step, store::Store,
 };
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
 use crate::{
     aws::Aws,
@@ -230,6 +230,26 @@ impl System {
         Integration::load(&document).map_err(io::Error::other)?;
         let saved = self.store.save_integration(FOR_CONTAINERS, &document).await;
         saved.map_err(io::Error::other)
+    }
+
+    /// Puts records into the stand-in for Dataverse: by entity set, each a list.
+    ///
+    /// # Errors
+    /// Which record Dataverse would not take, and why.
+    pub fn put(&self, records: &Map<String, Json>) -> io::Result<()> {
+        for (entity_set, records) in records {
+            let Json::Array(records) = records else {
+                return Err(io::Error::other(format!(
+                    "the records of {entity_set} must be a list"
+                )));
+            };
+            for (index, record) in records.iter().enumerate() {
+                let id = self.dataverse.insert(entity_set, record.clone());
+                let place = |error| format!("the record {entity_set}[{index}]: {error}");
+                id.map_err(|error| io::Error::other(place(error)))?;
+            }
+        }
+        Ok(())
     }
 
     /// Invokes `redelivery`, as its schedule does.

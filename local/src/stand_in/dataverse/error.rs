@@ -48,7 +48,7 @@ impl Refusal {
     /// What Dataverse may well take, and nobody can try here.
     pub(super) fn not_modelled(what: &str) -> Refusal {
         let message = format!(
-            "The stand-in does not model {what}: this cannot be tried here, whether it is right or wrong."
+            "The stand-in does not model {what}; whether Dataverse takes it cannot be tried here."
         );
         Refusal::new(501, NOT_MODELLED, message)
     }

@@ -355,10 +355,12 @@ impl Records {
         let path = path.strip_prefix('/').unwrap_or(path);
         let (set, key) = read_path(path)?;
         let Some(lookup) = lookup else {
-            notes.push(format!(
-                "the stand-in does not know the lookup `{property}` of {}: the record that it names was not looked for",
-                table.logical_name
-            ));
+            if table.known.is_some() {
+                notes.push(format!(
+                    "the stand-in does not know the lookup `{property}` of {}: the record that it names was not looked for",
+                    table.logical_name
+                ));
+            }
             let id = match key {
                 Some(RecordKey::Id(id)) => id.to_string().into(),
                 _ => Json::Null,
