@@ -498,3 +498,149 @@ pub fn is_date_time(text: &str) -> bool {
     text.parse::<jiff::Timestamp>().is_ok()
         || text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(name: &str) -> &'static KnownTable {
+        KnownTable::by_logical_name(name).unwrap()
+    }
+
+    #[test]
+    fn a_table_may_have_its_own_columns_and_those_of_a_publisher() {
+        for (name, column, expected) in [
+            ("phonecall", "activityid", true),
+            ("phonecall", "subject", true),
+            ("phonecall", "directioncode", true),
+            ("phonecall", "createdon", true),
+            ("phonecall", "sortdate", true),
+            ("phonecall", "new_score", true),
+            ("phonecall", "cr1ab_score", true),
+            ("phonecall", "contactid", false),
+            ("phonecall", "percentcomplete", false),
+            // Of a table without addresses it begins like a publisher's.
+            ("phonecall", "address1_city", true),
+            ("phonecall", "a_score", false),
+            ("phonecall", "1a_score", false),
+            ("phonecall", "new_", false),
+            ("phonecall", "toolongaprefix_score", false),
+            ("phonecall", "ne-w_score", false),
+            ("phonecall", "", false),
+            ("task", "crmtaskassigneduniqueid", true),
+            ("task", "phonenumber", false),
+            ("contact", "address3_line1", true),
+            ("contact", "address4_line1", false),
+            ("contact", "address1_nothing", false),
+            ("contact", "address1", false),
+            ("contact", "nickname", true),
+            ("contact", "tickersymbol", false),
+            ("account", "tickersymbol", true),
+            ("account", "telephone3", true),
+            ("incident", "severitycode", true),
+            ("incident", "telephone3", false),
+        ] {
+            assert_eq!(table(name).may_have(column), expected, "{name} {column}");
+        }
+    }
+
+    #[test]
+    fn an_answer_has_columns_lookups_values_and_annotations() {
+        for (field, expected) in [
+            ("subject", true),
+            ("_regardingobjectid_value", true),
+            ("_ownerid_value", true),
+            ("_new_visit_value", true),
+            ("_subject_value", false),
+            ("_regardingobjectid", false),
+            ("regardingobjectid", false),
+            ("statecode@OData.Community.Display.V1.FormattedValue", true),
+            ("phonecallid", false),
+        ] {
+            assert_eq!(table("phonecall").may_answer(field), expected, "{field}");
+        }
+        let call = table("phonecall");
+        for (column, kind) in [
+            ("activityid", Some(Kind::Guid)),
+            ("_regardingobjectid_value", Some(Kind::Guid)),
+            ("subject", Some(Kind::Text(200))),
+            ("sortdate", None),
+        ] {
+            assert_eq!(call.kind(column), kind, "{column}");
+        }
+    }
+
+    #[test]
+    fn a_navigation_property_is_named_as_its_table_names_it() {
+        for (name, property, expected) in [
+            ("phonecall", "regardingobjectid_contact_phonecall", true),
+            ("phonecall", "regardingobjectid_new_visit_phonecall", true),
+            ("phonecall", "regardingobjectid_lead_phonecall", true),
+            ("phonecall", "regardingobjectid__phonecall", false),
+            ("phonecall", "regardingobjectid_contact_task", false),
+            ("phonecall", "regardingobjectid_contact", false),
+            ("phonecall", "regardingobjectid", false),
+            ("phonecall", "ownerid", true),
+            ("phonecall", "ownerid_phonecall", true),
+            ("phonecall", "sla_phonecall_sla", true),
+            ("phonecall", "serviceid", true),
+            ("phonecall", "new_Visit", true),
+            ("incident", "regardingobjectid_contact_incident", false),
+            ("incident", "customerid_contact", true),
+            ("incident", "customerid", false),
+            ("incident", "subjectid", true),
+            ("contact", "subjectid", false),
+        ] {
+            assert_eq!(
+                table(name).may_bind(property),
+                expected,
+                "{name} {property}"
+            );
+        }
+        for (lookup, expected) in [
+            ("customerid", true),
+            ("subjectid", true),
+            ("ownerid", true),
+            ("title", false),
+        ] {
+            assert_eq!(table("incident").has_lookup(lookup), expected, "{lookup}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_entity_set_is_recognised_and_another_table_is_not() {
+        for (entity_set, meant) in [
+            ("phonecall", Some("phonecalls")),
+            ("phonecals", Some("phonecalls")),
+            ("PhoneCalls", Some("phonecalls")),
+            ("task", Some("tasks")),
+            ("tsaks", Some("tasks")),
+            ("contatcs", Some("contacts")),
+            ("phonecalls", None),
+            ("contracts", None),
+            ("emails", None),
+            ("faxes", None),
+            ("masks_", None),
+            ("new_tasks", None),
+        ] {
+            let found = KnownTable::meant_by(entity_set).map(|table| table.entity_set);
+            assert_eq!(found, meant, "{entity_set}");
+        }
+        assert!(KnownTable::by_entity_set("phonecall").is_none());
+    }
+
+    #[test]
+    fn a_number_is_in_its_columns_range() {
+        for (kind, number, expected) in [
+            (Kind::Integer(100), 0, true),
+            (Kind::Integer(100), 100, true),
+            (Kind::Integer(100), 101, false),
+            (Kind::Integer(100), -1, false),
+            (Kind::Choice(&[1, 3]), 3, true),
+            (Kind::Choice(&[1, 3]), 2, false),
+        ] {
+            assert_eq!(kind.has_in_range(number), expected, "{kind:?} {number}");
+        }
+        assert!(is_own_option(100_000_000) && !is_own_option(99_999_999));
+    }
+}
