@@ -413,6 +413,11 @@ async fn unknown_columns_wrong_types_and_long_texts_are_refused() {
             "{body}: {refused_message}"
         );
     }
+    for value in [json!(5), json!([format!("/contacts({ID})")])] {
+        let body = json!({"regardingobjectid_contact_phonecall@odata.bind": value});
+        let refused = environment.post("phonecalls", body).await;
+        assert!(refused.refusal().2.contains("no reference to a record"));
+    }
     let missing = environment
         .post(
             "phonecalls",

@@ -7,12 +7,12 @@ use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
 use super::{
+    SERVICE_ROOT,
     error::{Refusal, refuse},
     payload,
     request::{RecordKey, read_path},
     schema::{Access, Lookup, Table, is_own_option},
 };
-use crate::stand_in::dataverse::SERVICE_ROOT;
 
 /// All records of an environment.
 #[derive(Debug)]
@@ -346,10 +346,14 @@ impl Records {
                 ),
             ));
         }
-        // It is emptied.
         let column = column_of(property, lookup);
-        let Some(path) = value.as_str() else {
-            return Ok((column, Json::Null));
+        let path = match (value, lookup) {
+            // The lookup is emptied.
+            (Json::Null, _) => return Ok((column, Json::Null)),
+            (Json::String(path), _) => path.as_str(),
+            (value, Some(lookup)) => return Err(no_reference(table, &value.to_string(), lookup)),
+            // A list, of a property that names several records.
+            (_, None) => return Ok((column, Json::Null)),
         };
         let path = path.split_once(SERVICE_ROOT).map_or(path, |(_, path)| path);
         let path = path.strip_prefix('/').unwrap_or(path);
@@ -369,14 +373,17 @@ impl Records {
         };
         let target = Table::of(&set, &[]).filter(|target| target.entity_set == lookup.target);
         let (Some(target), Some(key)) = (target, key) else {
-            return Err(Refusal::payload(
-                table,
-                &format!("'{path}' is no reference to a record of {}.", lookup.target),
-            ));
+            return Err(no_reference(table, path, lookup));
         };
         let id = self.find(&target, &key, notes)?;
         Ok((column, id.to_string().into()))
     }
+}
+
+fn no_reference(table: &Table, written: &str, lookup: &Lookup) -> Refusal {
+    let target = lookup.target;
+    let message = format!("'{written}' is no reference to a record of {target}.");
+    Refusal::payload(table, &message)
 }
 
 /// The lookup that a navigation property sets.
