@@ -760,7 +760,8 @@ async fn a_duplicate_of_another_key_is_refused_for_good() {
     let environment = environment().await;
     let taken = environment
         .dataverse
-        .insert("contacts", json!({"emailaddress1": "ada@example.com"}));
+        .insert("contacts", json!({"emailaddress1": "ada@example.com"}))
+        .unwrap();
     let id = Uuid::new_v4();
     let request = Request {
         path: "contacts".into(),

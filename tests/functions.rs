@@ -60,6 +60,7 @@ async fn get_post_and_patch_work_in_every_step() {
         "contacts",
         json!({"lastname": "Example", "telephone1": "+15555550100"}),
     );
+    let ada = ada.unwrap();
 
     let started = invoke(&system, "contact-start", &event("contact-start")).await;
     assert_reply!(started, {
@@ -792,7 +793,8 @@ async fn whatever_an_attribute_holds_the_record_holds_exactly_that() {
     .await;
     system
         .dataverse
-        .insert("contacts", json!({"lastname": "Someone else"}));
+        .insert("contacts", json!({"lastname": "Someone else"}))
+        .unwrap();
     let hostile = prop_oneof![
         any::<String>(),
         r#"["'{}%#\\\n\r\t&?=/() .$;,@\[\]<>+-]{1,60}"#,

@@ -154,14 +154,15 @@ impl Lambda {
 
     /// Invokes a function and waits for what comes of it; none when there is no such function.
     pub async fn invoke(&self, name: &str, payload: &Json) -> Option<Invoked> {
-        self.call(name, Bytes::from(payload.to_string())).await
+        let id = Uuid::new_v4();
+        self.call(id, name, Bytes::from(payload.to_string())).await
     }
 
-    async fn call(&self, name: &str, payload: Bytes) -> Option<Invoked> {
+    async fn call(&self, id: Uuid, name: &str, payload: Bytes) -> Option<Invoked> {
         let function = self.functions.get(name)?;
         let (answer, answered) = oneshot::channel();
         let call = Call {
-            id: Uuid::new_v4().to_string(),
+            id: id.to_string(),
             payload,
             answer,
         };
@@ -495,17 +496,18 @@ async fn invoke(
             message,
         );
     }
+    let id = Uuid::new_v4();
     if headers
         .get("X-Amz-Invocation-Type")
         .is_some_and(|kind| kind == "Event")
     {
         tokio::spawn(async move {
-            // AWS tries an asynchronous invocation twice more when it fails.
+            // AWS tries an asynchronous invocation twice more when it fails, under the same request id.
             // https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
             for pause in [0, 200, 400] {
                 sleep(Duration::from_millis(pause)).await;
                 if lambda
-                    .call(&name, payload.clone())
+                    .call(id, &name, payload.clone())
                     .await
                     .is_none_or(|invoked| !invoked.is_error)
                 {
@@ -513,18 +515,27 @@ async fn invoke(
                 }
             }
         });
-        return status(StatusCode::ACCEPTED);
+        return accepted(id);
     }
-    let Some(invoked) = lambda.call(&name, payload).await else {
+    let Some(invoked) = lambda.call(id, &name, payload).await else {
         return status(StatusCode::INTERNAL_SERVER_ERROR);
     };
     let mut response = Response::builder()
         .header("Content-Type", "application/json")
-        .header("X-Amz-Executed-Version", "$LATEST");
+        .header("X-Amz-Executed-Version", "$LATEST")
+        .header("X-Amzn-RequestId", id.to_string());
     if invoked.is_error {
         response = response.header("X-Amz-Function-Error", "Unhandled");
     }
     response
         .body(Body::from(invoked.payload.to_string()))
         .expect("the headers are valid")
+}
+
+fn accepted(id: Uuid) -> Response<Body> {
+    Response::builder()
+        .status(StatusCode::ACCEPTED)
+        .header("X-Amzn-RequestId", id.to_string())
+        .body(Body::empty())
+        .expect("an id is a valid header")
 }

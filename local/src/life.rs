@@ -2,17 +2,26 @@
 //! the records at the end held against what Dynamics was sent.
 
 use std::{
+    collections::BTreeSet,
+    fs,
     io::{self, Write},
     path::{Path, PathBuf},
     time::Instant,
 };
 
-use connect_dynamics::step::Step;
+use connect_dynamics::{
+    event::Event as AwsEvent,
+    recording::{ObjectKind, RecordedObject},
+    step::Step,
+};
 use owo_colors::OwoColorize;
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
-use crate::{stand_in::dataverse::Exchange, system::System};
+use crate::{
+    stand_in::dataverse::{Exchange, NOT_MODELLED},
+    system::System,
+};
 
 /// The events of a life, in their order: the function that each goes to, the file it stands in, and
 /// who sends it.
@@ -49,11 +58,9 @@ pub struct Event {
 /// # Errors
 /// When a file is missing or is no JSON.
 pub fn events(folder: &Path) -> io::Result<Vec<Event>> {
-    let read = |(step, file, sender)| {
+    let event = |(step, file, sender)| {
         let path = folder.join(file);
-        let said = |error: String| io::Error::other(format!("{}: {error}", path.display()));
-        let text = std::fs::read_to_string(&path).map_err(|error| said(error.to_string()))?;
-        let event = serde_json::from_str(&text).map_err(|error| said(error.to_string()))?;
+        let event = read(&path)?;
         Ok(Event {
             step,
             sender,
@@ -61,7 +68,80 @@ pub fn events(folder: &Path) -> io::Result<Vec<Event>> {
             event,
         })
     };
-    EVENTS.into_iter().map(read).collect()
+    EVENTS.into_iter().map(event).collect()
+}
+
+fn read(path: &Path) -> io::Result<Json> {
+    let said = |error: String| io::Error::other(format!("{}: {error}", path.display()));
+    let text = fs::read_to_string(path).map_err(|error| said(error.to_string()))?;
+    serde_json::from_str(&text).map_err(|error| said(error.to_string()))
+}
+
+/// Makes a configuration and the events fit each other: the sample of an object is of a kind that the
+/// configuration asks for, where the folder has such a one, and of this contact; and its bucket takes
+/// the place of the configuration's, as the stand-ins' addresses take that of the environment's.
+///
+/// # Errors
+/// When a file of the folder cannot be read.
+pub fn fit(configuration: &mut Json, events: &mut [Event], folder: &Path) -> io::Result<()> {
+    let contact = events.iter().find_map(|event| {
+        let id = &event.event["Details"]["ContactData"]["ContactId"];
+        Uuid::try_parse(id.as_str()?).ok()
+    });
+    let kinds = &configuration["steps"][Step::RecordingAvailable.as_str()]["objectKinds"];
+    let kinds: Option<BTreeSet<ObjectKind>> = serde_json::from_value(kinds.clone()).ok();
+    let mut events = events.iter_mut();
+    let Some(sample) = events.find(|event| event.step == Step::RecordingAvailable) else {
+        return Ok(());
+    };
+    let is_wanted = |event: &Json| {
+        let kinds = kinds.as_ref();
+        kinds.is_none_or(|kinds| {
+            object(event).is_some_and(|(_, object)| kinds.contains(&object.kind))
+        })
+    };
+    if !is_wanted(&sample.event) {
+        let mut others: Vec<PathBuf> = fs::read_dir(folder)?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| {
+                let name = path.file_name().and_then(|name| name.to_str());
+                name.is_some_and(|name| name.starts_with("recording-available-"))
+            })
+            .collect();
+        others.sort();
+        for path in others {
+            let event = read(&path)?;
+            if is_wanted(&event) {
+                (sample.event, sample.path) = (event, path);
+                break;
+            }
+        }
+    }
+    if let (Some((owner, object)), Some(contact)) = (object(&sample.event), contact) {
+        let key = object.key.replace(&owner.to_string(), &contact.to_string());
+        sample.event["detail"]["object"]["key"] = key.into();
+    }
+    if let Some(bucket) = configuration.pointer_mut("/connection/recordingBucket") {
+        *bucket = sample.event["detail"]["bucket"]["name"].clone();
+    }
+    Ok(())
+}
+
+/// The object that an event tells of, and the contact that it belongs to.
+fn object(event: &Json) -> Option<(Uuid, RecordedObject)> {
+    match AwsEvent::parse(event.clone()) {
+        Ok(AwsEvent::ObjectCreated(event)) => RecordedObject::read(&event).ok(),
+        _ => None,
+    }
+}
+
+/// What a life came to.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// What is wrong at the end.
+    pub problems: Vec<String>,
+    /// What the stand-ins cannot try. It may be right.
+    pub untried: Vec<String>,
 }
 
 /// A record that was written, with the fields that were sent for it.
@@ -71,17 +151,15 @@ struct Written {
     sent: Map<String, Json>,
 }
 
-/// Sends the events and tells what happens; returns what is wrong at the end. A step that the
-/// configuration leaves out is no problem.
+/// Sends the events and tells what happens. A step that the configuration leaves out is no problem.
 ///
 /// # Errors
 /// When `out` cannot be written.
-pub async fn run(
-    system: &System,
-    events: &[Event],
-    out: &mut impl Write,
-) -> io::Result<Vec<String>> {
-    let mut problems = Vec::new();
+pub async fn run(system: &System, events: &[Event], out: &mut impl Write) -> io::Result<Outcome> {
+    let Outcome {
+        mut problems,
+        mut untried,
+    } = Outcome::default();
     let mut records: Vec<Written> = Vec::new();
     let mut page = None;
     let mut logged = 0;
@@ -104,7 +182,10 @@ pub async fn run(
         let logs = system.lambda.logs();
         write_warnings(out, &logs[logged..])?;
         logged = logs.len();
-        for exchange in system.dataverse.take_exchanges() {
+        let exchanges = system.dataverse.take_exchanges();
+        let not_modelled = exchanges.iter().find_map(not_modelled);
+        let has_sent = !exchanges.is_empty();
+        for exchange in exchanges {
             write_exchange(out, &exchange)?;
             if (200..300).contains(&exchange.status) {
                 note(system, &mut records, &exchange);
@@ -133,7 +214,17 @@ pub async fn run(
         write_fields(out, in_order(&reply))?;
         if invoked.is_error {
             problems.push(format!("{step}: the function fails: {reply}"));
-        } else if reply["status"] != "delivered" {
+        } else if reply["status"] == "delivered" {
+        } else if let Some(message) = not_modelled {
+            untried.push(format!("{step}: {message}"));
+        } else if !has_sent && !untried.is_empty() {
+            untried.push(format!("{step}: it needs what could not be tried before"));
+        } else if *step == Step::RecordingAvailable && reply["status"] == "skipped" {
+            untried.push(format!(
+                "{step}: {}; give the event of an object that does, with --events",
+                text_of(&reply["message"])
+            ));
+        } else {
             problems.push(format!(
                 "{step}: it is not delivered but {}: {}",
                 text_of(&reply["status"]),
@@ -168,12 +259,19 @@ pub async fn run(
             "The agent's page".bold().green(),
             format!("({target})").dimmed(),
         )?,
-        None if answered.is_some_and(|step| step.screen_pop.is_some()) => {
-            problems.push("there is no page to open for the agent".into());
+        None if answered.is_none_or(|step| step.screen_pop.is_none()) => {}
+        None if !untried.is_empty() => {
+            untried.push("the agent's page: it needs what could not be tried before".into());
         }
-        None => {}
+        None => problems.push("there is no page to open for the agent".into()),
     }
-    Ok(problems)
+    Ok(Outcome { problems, untried })
+}
+
+/// The stand-in's words where it cannot try a request.
+fn not_modelled(exchange: &Exchange) -> Option<String> {
+    let error = &exchange.answer["error"];
+    (error["code"] == NOT_MODELLED).then(|| text_of(&error["message"]))
 }
 
 /// Adds what a request has written to its record.
@@ -204,20 +302,24 @@ fn note(system: &System, records: &mut Vec<Written>, exchange: &Exchange) {
     }
 }
 
-/// What the record lacks of what was sent. Timestamps are compared as such: Dataverse keeps whole
-/// seconds.
+/// What the record lacks of what was sent. Dataverse keeps whole seconds in UTC, of a date its
+/// midnight, and writes a GUID in small letters.
 fn compare(sent: &Map<String, Json>, held: &Map<String, Json>) -> Vec<String> {
-    let time = |value: &Json| {
-        value
-            .as_str()?
-            .parse::<jiff::Timestamp>()
-            .ok()
-            .map(jiff::Timestamp::as_second)
+    let normalised = |value: &Json| {
+        let text = value.as_str()?;
+        if let Ok(id) = Uuid::try_parse(text) {
+            return Some(id.to_string());
+        }
+        let midnight = format!("{text}T00:00:00Z");
+        let time = text.parse().or_else(|_| midnight.parse());
+        time.ok()
+            .map(|time: jiff::Timestamp| time.as_second().to_string())
     };
     let mut problems = Vec::new();
     for (name, value) in sent.iter().filter(|(name, _)| !name.contains('@')) {
         let found = held.get(name).unwrap_or(&Json::Null);
-        if found != value && (time(found).is_none() || time(found) != time(value)) {
+        if found != value && (normalised(found).is_none() || normalised(found) != normalised(value))
+        {
             problems.push(format!(
                 "the record's {name} is {found}, and {value} was sent"
             ));
@@ -251,6 +353,16 @@ fn write_exchange(out: &mut impl Write, exchange: &Exchange) -> io::Result<()> {
         write_fields(
             out,
             exchange.answer["error"].as_object().into_iter().flatten(),
+        )?;
+    }
+    for note in &exchange.notes {
+        writeln!(out, "  {} {note}", "note:".yellow())?;
+    }
+    if exchange.answer["value"] == Json::Array(Vec::new()) {
+        writeln!(
+            out,
+            "  {} nothing was found; give the stand-in records with --records",
+            "note:".yellow()
         )?;
     }
     Ok(())

@@ -19,12 +19,13 @@ use connect_dynamics::{
 };
 use local::{
     build::{self, With},
-    life,
+    life::{self, Outcome},
     outage::{self, Outage},
     storm::{self, Storm},
     system::{Options, REDELIVERY, System},
 };
 use owo_colors::OwoColorize;
+use serde_json::{Map, Value as Json};
 
 /// Runs the functions on this machine, with an embedded DynamoDB and stand-ins for Dynamics, Entra ID
 /// and Secrets Manager.
@@ -45,6 +46,9 @@ struct Files {
     /// The folder of the events of a contact's life.
     #[arg(long, value_name = "FOLDER", default_value = "events")]
     events: PathBuf,
+    /// Records that Dynamics holds beforehand: a JSON object of entity sets, each with a list of records.
+    #[arg(long, value_name = "FILE")]
+    records: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
@@ -192,12 +196,17 @@ async fn run(arguments: Arguments) -> io::Result<ExitCode> {
             listen,
             files,
         } => {
-            let mut options = options(files.config.as_deref())?;
+            let Prepared {
+                mut options,
+                records,
+                ..
+            } = prepare(&files)?;
             options.port = port;
             options.listen = listen;
             let configuration = options.configuration.clone();
             build_functions(&options)?;
             let system = System::start(options).await.map_err(other_ports)?;
+            system.put(&records)?;
             system.save_for_containers(configuration).await?;
             serve(&system, listen, &files.events).await
         }
@@ -250,14 +259,28 @@ fn other_ports(error: io::Error) -> io::Error {
 }
 
 async fn life(files: &Files) -> io::Result<ExitCode> {
-    let options = options(files.config.as_deref())?;
-    let events = life::events(&files.events)?;
+    let Prepared {
+        options,
+        events,
+        records,
+    } = prepare(files)?;
+    let events = events?;
     build_functions(&options)?;
     let system = System::start(options).await?;
-    let problems = life::run(&system, &events, &mut anstream::stdout()).await?;
+    system.put(&records)?;
+    let Outcome { problems, untried } =
+        life::run(&system, &events, &mut anstream::stdout()).await?;
     println!();
-    if problems.is_empty() {
-        println!("{}", "All that is configured was done.".green().bold());
+    let done = match (problems.len(), untried.len()) {
+        (0, 0) => "All that is configured was done.",
+        (0, _) => "All that can be tried here was done.",
+        _ => "",
+    };
+    if !done.is_empty() {
+        println!("{}", done.green().bold());
+    }
+    for untried in &untried {
+        println!("{} {untried}", "cannot be tried here:".yellow().bold());
     }
     for problem in &problems {
         println!("{} {problem}", "wrong:".red().bold());
@@ -277,13 +300,38 @@ fn build_functions(options: &Options) -> io::Result<()> {
     build::functions(&options.binaries, With::Local)
 }
 
-fn options(config: Option<&Path>) -> io::Result<Options> {
+/// What a life or a system needs, read and found right before anything is built.
+struct Prepared {
+    options: Options,
+    /// None of them can be read when the system is started elsewhere, to be sent other events.
+    events: io::Result<Vec<life::Event>>,
+    records: Map<String, Json>,
+}
+
+fn prepare(files: &Files) -> io::Result<Prepared> {
     let mut options = Options::new()?;
-    if let Some(path) = config {
+    if let Some(path) = &files.config {
         let (document, _) = load(path)?;
         options.configuration = serde_json::from_str(&document)?;
     }
-    Ok(options)
+    let mut events = life::events(&files.events);
+    if let Ok(events) = &mut events {
+        life::fit(&mut options.configuration, events, &files.events)?;
+    }
+    let records = match &files.records {
+        None => Map::new(),
+        Some(path) => serde_json::from_str(&read(path)?).map_err(|error| {
+            io::Error::other(format!(
+                "{}: it must be a JSON object of entity sets, each with a list of records: {error}",
+                path.display()
+            ))
+        })?,
+    };
+    Ok(Prepared {
+        options,
+        events,
+        records,
+    })
 }
 
 /// A configuration's text, and the integration it makes.
@@ -396,6 +444,9 @@ async fn serve(system: &System, listen: Option<IpAddr>, events: &Path) -> io::Re
     println!("\nWhat Dynamics holds, what it was sent, and how to make it fail:");
     let stand_in = format!("http://{}/stand-in", addresses.dataverse);
     println!("  curl {stand_in}/records");
+    println!(
+        "  curl -H 'Content-Type: application/json' -d '{{\"lastname\": \"Example\"}}' {stand_in}/records/contacts"
+    );
     println!("  curl {stand_in}/exchanges");
     println!(
         "  curl -H 'Content-Type: application/json' -d '{{\"times\": 3, \"effect\": {{\"status\": {{\"status\": 503}}}}}}' {stand_in}/faults"

@@ -11,8 +11,11 @@ use std::{
 
 use aws_config::{BehaviorVersion, Region};
 use axum::Router;
-use connect_dynamics::{delivery::Report, integration::Integration, store::Store};
-use serde_json::Value as Json;
+use connect_dynamics::{
+    configuration::RequestConfiguration, dataverse::Table, delivery::Report,
+    integration::Integration, step::Step, store::Store,
+};
+use serde_json::{Map, Value as Json};
 
 use crate::{
     aws::Aws,
@@ -156,6 +159,7 @@ impl System {
 
         let document = configuration.to_string();
         let integration = Integration::load(&document).map_err(io::Error::other)?;
+        dataverse.set_tables(tables(&integration));
         let store = Arc::new(store(dynamodb, TABLE_NAME).await);
         let name = integration.name();
         store
@@ -228,6 +232,26 @@ impl System {
         saved.map_err(io::Error::other)
     }
 
+    /// Puts records into the stand-in for Dataverse: by entity set, each a list.
+    ///
+    /// # Errors
+    /// Which record Dataverse would not take, and why.
+    pub fn put(&self, records: &Map<String, Json>) -> io::Result<()> {
+        for (entity_set, records) in records {
+            let Json::Array(records) = records else {
+                return Err(io::Error::other(format!(
+                    "the records of {entity_set} must be a list"
+                )));
+            };
+            for (index, record) in records.iter().enumerate() {
+                let id = self.dataverse.insert(entity_set, record.clone());
+                let place = |error| format!("the record {entity_set}[{index}]: {error}");
+                id.map_err(|error| io::Error::other(place(error)))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Invokes `redelivery`, as its schedule does.
     ///
     /// # Errors
@@ -245,6 +269,22 @@ impl System {
             serde_json::from_value(invoked.payload).map_err(|error| error.to_string())
         }
     }
+}
+
+/// The tables that an integration's requests name.
+fn tables(integration: &Integration) -> Vec<Table> {
+    let steps = &integration.configuration().steps;
+    let requests = Step::ALL
+        .into_iter()
+        .filter_map(|step| steps.get(step)?.request);
+    let table = |request: &RequestConfiguration| {
+        Table::new(
+            &request.entity_set,
+            request.primary_key.clone(),
+            request.logical_name.clone(),
+        )
+    };
+    requests.map(table).collect()
 }
 
 /// The library's own store, at a DynamoDB on loopback.

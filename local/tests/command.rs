@@ -28,6 +28,11 @@ fn arguments_that_cannot_be_are_refused_in_words() {
             "--events nowhere",
             "nowhere/contact-start.json: No such file",
         ),
+        ("--records nowhere.json", "nowhere.json: No such file"),
+        (
+            "--records Cargo.toml",
+            "Cargo.toml: it must be a JSON object of entity sets",
+        ),
         (
             "--config Cargo.toml",
             "Cargo.toml: the configuration is not valid",

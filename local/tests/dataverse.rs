@@ -413,6 +413,11 @@ async fn unknown_columns_wrong_types_and_long_texts_are_refused() {
             "{body}: {refused_message}"
         );
     }
+    for value in [json!(5), json!([format!("/contacts({ID})")])] {
+        let body = json!({"regardingobjectid_contact_phonecall@odata.bind": value});
+        let refused = environment.post("phonecalls", body).await;
+        assert!(refused.refusal().2.contains("no reference to a record"));
+    }
     let missing = environment
         .post(
             "phonecalls",
@@ -509,6 +514,7 @@ async fn lookups_and_alternate_keys_find_their_records() {
         "contacts",
         json!({"emailaddress1": "o'hara@example.com", "lastname": "O'Hara"}),
     );
+    let ada = ada.unwrap();
     for bind in [
         format!("/contacts({ada})"),
         "contacts(emailaddress1='o%27%27hara%40example.com')".into(),
@@ -536,7 +542,15 @@ async fn lookups_and_alternate_keys_find_their_records() {
     assert!(read.body.get("emailaddress1").is_none(), "not selected");
     for (target, status, code) in [
         ("contacts(emailaddress1='nobody')", 404, "0x80060891"),
-        ("contacts(lastname='x')", 400, "0x80060888"),
+        // The environment may have made it a key.
+        ("contacts(lastname='x')", 404, "0x80060891"),
+        ("contacts(lastnam='x')", 400, "0x80060888"),
+        (
+            "contacts(lastname='x',emailaddress1='y')",
+            404,
+            "0x80060891",
+        ),
+        ("contacts(lastname='x'),y", 400, "0x80060888"),
         ("contacts()", 400, "0x80060888"),
         ("contacts(1", 400, "0x80060888"),
         ("contacts(emailaddress1='a'b')", 400, "0x80060888"),
@@ -622,10 +636,229 @@ async fn queries_select_filter_order_and_stop_as_documented() {
             refused.refusal().2
         );
     }
+}
+
+// What Dataverse may well take is never refused in its words.
+#[tokio::test]
+async fn what_cannot_be_tried_is_refused_in_the_stand_ins_own_words() {
+    let environment = environment().await;
+    let record = format!("incidents({ID})");
+    for (method, target) in [
+        ("GET", "phonecalls?$expand=x"),
+        ("GET", "contacts?$count=true"),
+        ("GET", "contacts?$apply=x"),
+        ("GET", "contacts?fetchXml=%3Cfetch%2F%3E"),
+        (
+            "GET",
+            "contacts?savedQuery=00000000-0000-4000-8000-000000000001",
+        ),
+        (
+            "GET",
+            "contacts?$filter=Microsoft.Dynamics.CRM.Today(PropertyName='createdon')",
+        ),
+        (
+            "GET",
+            "accounts?$filter=primarycontactid/lastname%20eq%20'x'",
+        ),
+        ("POST", &format!("{record}/Microsoft.Dynamics.CRM.X")),
+        ("POST", "incidents/Microsoft.Dynamics.CRM.X"),
+        ("POST", "CloseIncident"),
+        ("GET", &format!("contacts({ID})/fullname")),
+    ] {
+        let body = if method == "GET" {
+            Json::Null
+        } else {
+            json!({})
+        };
+        let refused = environment.send(method, target, &[], body).await;
+        let (status, code, message) = refused.refusal();
+        assert_eq!((status, code), (501, "stand-in"), "{target}: {message}");
+        assert!(message.contains("cannot be tried here"), "{message}");
+    }
+    let nested = json!({"regardingobjectid_contact_phonecall": {"lastname": "x"}});
+    let refused = environment.post("phonecalls", nested).await;
+    assert_eq!(refused.refusal().1, "stand-in");
+}
+
+#[tokio::test]
+async fn tables_and_columns_that_nobody_knows_here_are_held_as_they_come() {
+    let environment = environment().await;
+    for (set, key, body) in [
+        (
+            "appointments",
+            "activityid",
+            json!({"subject": "x", "scheduledstart": "2026-02-04T00:00:00Z"}),
+        ),
+        (
+            "leads",
+            "leadid",
+            json!({"lastname": "x", "ownerid@odata.bind": format!("/systemusers({ID})")}),
+        ),
+        (
+            "new_calls",
+            "new_callid",
+            json!({"new_minutes": 5, "statuscode": 7}),
+        ),
+        ("contracts", "contractid", json!({"title": "x"})),
+        (
+            "contacts",
+            "contactid",
+            json!({"telephone2": "x", "nickname": "x", "address1_city": "x", "new_tier": "gold",
+                "ownerid@odata.bind": format!("/systemusers({ID})"), "entityimage": null}),
+        ),
+        (
+            "phonecalls",
+            "activityid",
+            json!({"sortdate": "2026-02-04T00:00:00Z", "cr1_rating": 5, "prioritycode": 100_000_001,
+                "statuscode": 100_000_000,
+                "regardingobjectid_new_visit_phonecall@odata.bind": format!("/new_visits({ID})"),
+                "phonecall_activity_parties": [{"participationtypemask": 1}]}),
+        ),
+        (
+            "tasks",
+            "activityid",
+            json!({"crmtaskassigneduniqueid": ID.to_uppercase()}),
+        ),
+    ] {
+        let id = Uuid::new_v4();
+        let mut sent = body.clone();
+        sent[key] = id.to_string().to_uppercase().into();
+        let created = environment.post(set, sent).await;
+        assert_eq!(created.status, 204, "{set}: {}", created.body);
+        let record = format!("{set}({id})");
+        let changed = environment
+            .patch(&record, &[("If-Match", "*")], json!({"new_x": 1}))
+            .await;
+        assert_eq!(changed.status, 204, "{set}: {}", changed.body);
+        let held = environment.dataverse.record(set, id).unwrap();
+        assert_eq!(held[key], id.to_string(), "{set}");
+        assert_eq!(held["new_x"], 1, "{set}");
+        for (name, value) in body.as_object().unwrap() {
+            match name.strip_suffix("@odata.bind") {
+                Some("ownerid") => assert_eq!(held["_ownerid_value"], ID),
+                Some(_) => assert_eq!(held["_regardingobjectid_value"], ID),
+                None => assert_eq!(held[name], *value, "{set} {name}"),
+            }
+        }
+        let found = environment
+            .get(&format!(
+                "{set}?$select=new_x&$filter=new_x%20eq%201&$orderby=new_x"
+            ))
+            .await;
+        assert_eq!(found.body["value"].as_array().unwrap().len(), 1, "{set}");
+        let key = environment.get(&format!("{set}(new_x=1)")).await;
+        assert_eq!(key.status, 200, "{set}: an alternate key");
+        let exchanges = environment.dataverse.take_exchanges();
+        let notes: Vec<&String> = exchanges.iter().flat_map(|sent| &sent.notes).collect();
+        assert!(!notes.is_empty(), "{set}");
+        assert!(
+            notes
+                .iter()
+                .all(|note| note.starts_with("the stand-in does not know ")),
+            "{notes:?}"
+        );
+    }
+    let id = environment.post("new_calls", json!({})).await.headers["OData-EntityId"].clone();
+    assert!(id.to_str().unwrap().contains("/new_calls("), "{id:?}");
+}
+
+#[tokio::test]
+async fn a_misspelt_table_or_column_of_a_known_table_is_refused_all_the_same() {
+    let environment = environment().await;
+    for set in [
+        "phonecall",
+        "phonecals",
+        "PhoneCalls",
+        "incident",
+        "contcts",
+        "task",
+    ] {
+        let refused = environment.post(set, json!({})).await;
+        assert_eq!(
+            (refused.refusal().0, refused.refusal().1),
+            (404, "0x8006088a"),
+            "{set}"
+        );
+    }
+    for (set, name) in [
+        ("phonecalls", "phonenumbr"),
+        ("phonecalls", "crmtaskassigneduniqueid"),
+        ("contacts", "telephone4"),
+        ("contacts", "address1_ctiy"),
+        ("accounts", "lastname"),
+        ("tasks", "directioncode"),
+        ("phonecalls", "regardingobjectid@odata.bind"),
+        ("phonecalls", "regardingobjectid_contact@odata.bind"),
+        ("incidents", "customerid@odata.bind"),
+        ("contacts", "ownrid@odata.bind"),
+    ] {
+        let refused = environment.post(set, json!({name: "x"})).await;
+        assert_eq!(
+            (refused.refusal().0, refused.refusal().1),
+            (400, "0x80048d19"),
+            "{set} {name}"
+        );
+    }
+    for (set, name) in [
+        ("incidents", "customerid"),
+        ("phonecalls", "regardingobjectid"),
+    ] {
+        let refused = environment.post(set, json!({name: ID})).await;
+        let words = "Use Navigation properties instead";
+        assert!(refused.refusal().2.contains(words), "{set} {name}");
+    }
+}
+
+// https://learn.microsoft.com/dynamics365/customer-service/develop/reference/entities/incident
+// https://learn.microsoft.com/power-apps/developer/data-platform/reference/web-service-error-codes (0x80044410)
+#[tokio::test]
+async fn a_case_has_a_customer_and_no_update_resolves_it() {
+    let environment = environment().await;
+    let refused = environment.post("incidents", json!({"title": "x"})).await;
     assert_eq!(
-        environment.get("phonecalls?$expand=x").await.status,
-        501,
-        "what is not modelled says so"
+        refused.refusal(),
+        (
+            400,
+            "0x80044410",
+            "You should specify a parent contact or account."
+        )
+    );
+    environment
+        .post("accounts", json!({"accountid": ID, "name": "x"}))
+        .await;
+    let body =
+        json!({"incidentid": ID, "customerid_account@odata.bind": format!("/accounts({ID})")});
+    assert_eq!(environment.post("incidents", body).await.status, 204);
+    let record = format!("incidents({ID})");
+    let refused = environment
+        .patch(&record, &[("If-Match", "*")], json!({"statecode": 1}))
+        .await;
+    assert_eq!(refused.status, 400);
+    assert!(refused.refusal().2.contains("CloseIncidentRequest"));
+    let held = environment.dataverse.records("incidents").remove(0);
+    assert_eq!(held["statecode"], 0);
+    let cancelled = environment
+        .patch(&record, &[("If-Match", "*")], json!({"statecode": 2}))
+        .await;
+    assert_eq!(cancelled.status, 204);
+}
+
+// https://learn.microsoft.com/power-apps/developer/data-platform/reference/entities/account
+#[tokio::test]
+async fn columns_that_only_a_create_or_only_an_update_sets_are_refused_in_the_other() {
+    let environment = environment().await;
+    let refused = environment.post("accounts", json!({"statecode": 1})).await;
+    assert!(refused.refusal().2.contains("cannot be set on create"));
+    let body = json!({"accountid": ID, "overriddencreatedon": "2026-02-04T00:00:00Z"});
+    assert_eq!(environment.post("accounts", body.clone()).await.status, 204);
+    let refused = environment
+        .patch(&format!("accounts({ID})"), &[("If-Match", "*")], body)
+        .await;
+    assert!(
+        refused
+            .refusal()
+            .2
+            .contains("'overriddencreatedon' cannot be set on update")
     );
 }
 
@@ -699,4 +932,112 @@ async fn methods_versions_and_content_types_are_checked() {
             .status,
         400
     );
+}
+
+#[tokio::test]
+async fn records_are_put_in_as_dataverse_would_take_them() {
+    let environment = environment().await;
+    let put = async |set: &str, body: Json| {
+        let request = Request::post(format!("/stand-in/records/{set}"))
+            .header("Content-Type", "application/json")
+            .body(Body::from(body.to_string()));
+        let response = environment
+            .dataverse
+            .router()
+            .oneshot(request.unwrap())
+            .await;
+        let (parts, body) = response.unwrap().into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
+        (parts.status, String::from_utf8(body.to_vec()).unwrap())
+    };
+    let (status, ids) = put(
+        "contacts",
+        json!([{"contactid": ID, "telephone1": "+15555550100"}, {"lastname": "x"}]),
+    )
+    .await;
+    assert_eq!(status, StatusCode::CREATED);
+    assert!(ids.contains(ID), "{ids}");
+    let found = environment
+        .get("contacts?$filter=telephone1%20eq%20'%2B15555550100'")
+        .await;
+    assert_eq!(found.body["value"][0]["contactid"], ID);
+    assert_eq!(
+        put("appointments", json!({"subject": "x"})).await.0,
+        StatusCode::CREATED
+    );
+    for (set, body, words) in [
+        ("contacts", json!({"lastnam": "x"}), "record 0: "),
+        (
+            "contacts",
+            json!([{}, 5]),
+            "record 1: a record is a JSON object",
+        ),
+        (
+            "contact",
+            json!({}),
+            "Resource not found for the segment 'contact'",
+        ),
+        (
+            "incidents",
+            json!({}),
+            "You should specify a parent contact or account.",
+        ),
+    ] {
+        let (status, said) = put(set, body).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{said}");
+        assert!(said.contains(words), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_fault_that_nothing_could_meet_is_refused_in_words() {
+    let environment = environment().await;
+    let set = async |fault: Json| {
+        let request = Request::post("/stand-in/faults")
+            .header("Content-Type", "application/json")
+            .body(Body::from(fault.to_string()));
+        let response = environment
+            .dataverse
+            .router()
+            .oneshot(request.unwrap())
+            .await;
+        let (parts, body) = response.unwrap().into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
+        (parts.status, String::from_utf8(body.to_vec()).unwrap())
+    };
+    for (fault, words) in [
+        (
+            json!({"effect": {"status": {"status": 99}}}),
+            "99 is no status of an answer",
+        ),
+        (
+            json!({"effect": {"status": {"status": 1000}}}),
+            "write one from 200 to 599",
+        ),
+        (
+            json!({"times": 0, "effect": "closeBefore"}),
+            "write 1 or more",
+        ),
+        (
+            json!({"effect": {"redirect": "http://x\ny"}}),
+            "no control characters",
+        ),
+        (
+            json!({"effect": {"stattus": 1}}),
+            "unknown variant `stattus`",
+        ),
+        (json!({"effekt": 1}), "unknown field `effekt`"),
+    ] {
+        let (status, said) = set(fault.clone()).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{fault}: {said}");
+        assert!(said.contains(words), "{fault}: {said}");
+    }
+    assert_eq!(
+        environment.get("phonecalls").await.status,
+        200,
+        "no fault is set"
+    );
+    let fault = json!({"effect": {"status": {"status": 503}}});
+    assert_eq!(set(fault).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(environment.get("phonecalls").await.status, 503);
 }

@@ -38,11 +38,15 @@ pub struct Attributes {
 /// Names that the contact record defines. None of them ever means a user-defined attribute or a
 /// flow's parameter, also when the contact at hand lacks it.
 pub(crate) const RECORD_NAMES: &[&str] = &[
+    "AWSAccountId",
+    "AWSContactTraceRecordFormatVersion",
+    "AdditionalEmailRecipients",
     "Agent",
     "AgentConnectionAttempts",
     "AnsweringMachineDetectionStatus",
     "Attributes",
-    "AwsAccountId",
+    FORMER_ACCOUNT_ID,
+    "AwsRegion",
     "Campaign",
     "Channel",
     "ConnectedToSystemTimestamp",
@@ -52,6 +56,7 @@ pub(crate) const RECORD_NAMES: &[&str] = &[
     "CustomerId",
     "CustomerVoiceActivity",
     "Description",
+    "DisconnectDetails",
     "DisconnectReason",
     "DisconnectTimestamp",
     "InitialContactId",
@@ -63,27 +68,39 @@ pub(crate) const RECORD_NAMES: &[&str] = &[
     "MediaStreams",
     "Name",
     "NextContactId",
+    "OutboundStrategy",
     "PreviousContactId",
+    "QualityMetrics",
     "Queue",
     "Recording",
     "Recordings",
     "References",
     "RelatedContactId",
+    "RoutingCriteria",
     "ScheduledTimestamp",
     "SegmentAttributes",
     "SystemEndpoint",
     "Tags",
+    "TotalPauseCount",
     "TransferCompletedTimestamp",
     "TransferredToEndpoint",
     "Username",
     "VoiceIdResult",
+    "WisdomInfo",
 ];
+
+/// How `AWSAccountId` was spelt here before.
+const FORMER_ACCOUNT_ID: &str = "AwsAccountId";
 
 impl Attributes {
     /// What a bare name in a template means, or none when the contact lacks it.
     pub fn get(&self, name: &str) -> Option<&Value> {
         match name {
             "Username" => self.record.get("Agent")?.get("Username"),
+            "AWSAccountId" | FORMER_ACCOUNT_ID => {
+                let account = self.record.get("AWSAccountId");
+                account.or_else(|| self.record.get(FORMER_ACCOUNT_ID))
+            }
             _ if self.record.contains_key(name) => self.record.get(name),
             _ if RECORD_NAMES.contains(&name) => None,
             _ => self.parameters.get(name).or_else(|| self.user.get(name)),
@@ -176,15 +193,14 @@ impl TryFrom<ContactEvent> for Contact {
                 ("instanceArn" | "instanceARN", value) => {
                     record.insert("InstanceARN".into(), value);
                 }
-                // `queueArn` of `queueInfo` is `Queue.ARN` in the contact record, and so on.
                 ("queueInfo", Value::Object(queue)) => {
-                    record.insert("Queue".into(), without_prefix(queue, "queue").into());
+                    record.insert("Queue".into(), with_record_names(queue).into());
                 }
                 ("agentInfo", Value::Object(agent)) => {
-                    record.insert("Agent".into(), without_prefix(agent, "agent").into());
+                    record.insert("Agent".into(), with_record_names(agent).into());
                 }
                 (name, Value::Object(endpoint)) if name.ends_with("Endpoint") => {
-                    record.insert(pascal_case(name), without_prefix(endpoint, "").into());
+                    record.insert(pascal_case(name), with_record_names(endpoint).into());
                 }
                 (name, value) => {
                     record.insert(pascal_case(name), value);
@@ -308,17 +324,15 @@ fn drop_absent(map: &mut Map<String, Value>) {
     });
 }
 
-/// `queueArn` less `queue` is `ARN`, `enqueueTimestamp` is `EnqueueTimestamp`.
-fn without_prefix(map: Map<String, Value>, prefix: &str) -> Map<String, Value> {
+/// An event's fields by the contact record's names: `queueArn` of `queueInfo` is `Queue.ARN` there, and
+/// any other begins with a capital letter, as `Agent.AgentInitiatedHoldDuration` does.
+fn with_record_names(map: Map<String, Value>) -> Map<String, Value> {
     map.into_iter()
         .map(|(name, value)| {
-            let bare = name
-                .strip_prefix(prefix)
-                .filter(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()))
-                .unwrap_or(&name);
-            let name = match bare {
-                "Arn" | "arn" => "ARN".to_owned(),
-                bare => pascal_case(bare),
+            let name = match name.as_str() {
+                "agentArn" | "queueArn" | "arn" => "ARN".to_owned(),
+                "queueName" => "Name".to_owned(),
+                name => pascal_case(name),
             };
             (name, value)
         })
@@ -502,7 +516,7 @@ mod tests {
                 "initiationMethod": "INBOUND", "initiationTimestamp": "2026-02-04T21:14:16.000Z",
                 "disconnectTimestamp": "2026-02-04T21:20:00.000Z", "disconnectReason": "CUSTOMER_DISCONNECT",
                 "queueInfo": {"queueArn": "arn:q", "queueType": "type", "enqueueTimestamp": "2026-02-04T21:15:00Z"},
-                "agentInfo": {"agentArn": "arn:a", "connectedToAgentTimestamp": "2026-02-04T21:16:00Z", "hierarchyGroups": {"level1": {"arn": "g"}}},
+                "agentInfo": {"agentArn": "arn:a", "agentInitiatedHoldDuration": 9, "connectedToAgentTimestamp": "2026-02-04T21:16:00Z", "hierarchyGroups": {"level1": {"arn": "g"}}},
                 "customerEndpoint": {"type": "TELEPHONE_NUMBER", "address": "+15550100"},
                 "tags": {"aws:connect:instanceId": "i"}, "brandNew": 7
             }));
@@ -513,7 +527,7 @@ mod tests {
                 ("DisconnectReason", json!("CUSTOMER_DISCONNECT")),
                 (
                     "Queue",
-                    json!({"ARN": "arn:q", "Type": "type", "EnqueueTimestamp": "2026-02-04T21:15:00Z"}),
+                    json!({"ARN": "arn:q", "QueueType": "type", "EnqueueTimestamp": "2026-02-04T21:15:00Z"}),
                 ),
                 (
                     "CustomerEndpoint",
@@ -524,8 +538,23 @@ mod tests {
             ] {
                 assert_eq!(ended.get(name), Some(&value), "{name}");
             }
-            assert_eq!(ended.get("Agent").unwrap()["ARN"], "arn:a");
+            let agent = ended.get("Agent").unwrap();
+            assert_eq!(agent["ARN"], "arn:a");
+            assert_eq!(agent["AgentInitiatedHoldDuration"], 9);
             assert_eq!(ended.get("EventType"), None);
+        }
+    }
+
+    #[test]
+    fn the_accounts_id_is_known_by_the_contact_records_name_and_by_the_former_one() {
+        for spelling in ["AWSAccountId", "AwsAccountId"] {
+            let call = flow(
+                json!({"ContactId": ID, spelling: "123456789012", "Attributes": {"AWSAccountId": "forged"}}),
+                json!({}),
+            );
+            for name in ["AWSAccountId", "AwsAccountId"] {
+                assert_eq!(call.get(name), Some(&json!("123456789012")), "{name}");
+            }
         }
     }
 

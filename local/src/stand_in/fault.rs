@@ -40,6 +40,27 @@ fn once() -> u32 {
     1
 }
 
+impl Fault {
+    /// Whether it can be met.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn check(&self) -> Result<(), String> {
+        if self.times == 0 {
+            return Err("times: no request would meet it; write 1 or more".into());
+        }
+        match &self.effect {
+            Effect::Status { status, .. } if !(200..600).contains(status) => Err(format!(
+                "effect.status.status: {status} is no status of an answer; write one from 200 to 599"
+            )),
+            Effect::Redirect(to) if HeaderValue::from_str(to).is_err() => {
+                Err("effect.redirect: an address has no control characters".into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// What happens to a request.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -15,7 +15,7 @@ use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
 pub(crate) use self::{
-    read::read,
+    read::{Reading, read},
     settings::{check_settings, is_identifier, is_integration_name, is_name},
 };
 use crate::{dataverse::Method, recording::ObjectKind, step::Step};

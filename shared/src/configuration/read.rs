@@ -14,35 +14,56 @@ const EXAMPLE: &str = include_str!("example.json");
 /// More mistakes than this are a document of another kind.
 const MAX_MISTAKES: usize = 100;
 
-/// Reads a document: what is wrong with its shape, each with its place, and what it says in the rest.
-/// Nothing is returned of a document that is no JSON.
-pub(crate) fn read(document: &str) -> (Option<Configuration>, Vec<String>) {
+/// What reading a document came to.
+pub(crate) struct Reading {
+    /// What it says, with the example's values where it says nothing valid; none of a document that is
+    /// no JSON.
+    pub(crate) configuration: Option<Configuration>,
+    /// What is wrong with its shape, each with its place.
+    pub(crate) mistakes: Vec<String>,
+    /// The places that are the example's, or that were taken out, as JSON pointers.
+    pub(crate) mended: Vec<String>,
+}
+
+/// Reads a document.
+pub(crate) fn read(document: &str) -> Reading {
+    let mut reading = Reading {
+        configuration: None,
+        mistakes: Vec::new(),
+        mended: Vec::new(),
+    };
     let mut document: Json = match serde_json::from_str(document) {
         Ok(document) => document,
-        Err(error) => return (None, vec![format!("this is no JSON: {error}")]),
+        Err(error) => {
+            reading.mistakes.push(format!("this is no JSON: {error}"));
+            return reading;
+        }
     };
     let example: Json = serde_json::from_str(EXAMPLE).expect("the example is JSON");
-    let mut mistakes = Vec::new();
     loop {
         let error = match serde_path_to_error::deserialize(&document) {
-            Ok(configuration) => return (Some(configuration), mistakes),
+            Ok(configuration) => {
+                reading.configuration = Some(configuration);
+                return reading;
+            }
             Err(error) => error,
         };
         let path = error.path();
         let message = error.inner().to_string();
-        mistakes.push(match path.to_string().as_str() {
+        reading.mistakes.push(match path.to_string().as_str() {
             "." => message.clone(),
             path => format!("{path}: {message}"),
         });
-        if mistakes.len() == MAX_MISTAKES || !mend(&mut document, &example, path, &message) {
-            return (None, mistakes);
+        match mend(&mut document, &example, path, &message) {
+            Some(place) if reading.mistakes.len() < MAX_MISTAKES => reading.mended.push(place),
+            _ => return reading,
         }
     }
 }
 
-/// Changes the document so that it is not this mistake that reading it finds next; tells whether it
+/// Changes the document so that it is not this mistake that reading it finds next; tells where, if it
 /// could.
-fn mend(document: &mut Json, example: &Json, path: &Path, message: &str) -> bool {
+fn mend(document: &mut Json, example: &Json, path: &Path, message: &str) -> Option<String> {
     let mut place: Vec<String> = path.iter().filter_map(name).collect();
     if let Some(missing) = quoted(message, "missing field `") {
         place.push(missing.to_owned());
@@ -53,15 +74,14 @@ fn mend(document: &mut Json, example: &Json, path: &Path, message: &str) -> bool
     {
         place.push(unknown.to_owned());
     }
-    let Some(field) = place.pop() else {
-        return false;
-    };
+    let field = place.pop()?;
     let parent: String = place.iter().map(|name| pointer(name)).collect();
+    let mended = format!("{parent}{}", pointer(&field));
     let replacement = example
         .pointer(&parent)
         .and_then(|parent| parent.get(&field).cloned())
         .filter(|_| unknown.is_none());
-    match document.pointer_mut(&parent) {
+    let is_mended = match document.pointer_mut(&parent) {
         Some(Json::Object(fields)) => {
             let before = fields.get(&field).cloned();
             match &replacement {
@@ -78,7 +98,8 @@ fn mend(document: &mut Json, example: &Json, path: &Path, message: &str) -> bool
             _ => false,
         },
         _ => false,
-    }
+    };
+    is_mended.then_some(mended)
 }
 
 fn name(segment: &Segment) -> Option<String> {
@@ -105,8 +126,9 @@ mod tests {
 
     #[test]
     fn the_example_has_no_mistake() {
-        let (configuration, mistakes) = read(EXAMPLE);
-        assert_eq!((configuration.is_some(), mistakes), (true, vec![]));
+        let reading = read(EXAMPLE);
+        assert!(reading.configuration.is_some());
+        assert_eq!((reading.mistakes, reading.mended), (vec![], vec![]));
     }
 
     #[test]
@@ -124,7 +146,11 @@ mod tests {
         document["retentionDays"] = "long".into();
         document["withoutStart"] = json!({"action": "guess", "afterMinuts": 1});
         document["name"] = "kept".into();
-        let (configuration, mistakes) = read(&document.to_string());
+        let Reading {
+            configuration,
+            mistakes,
+            mended,
+        } = read(&document.to_string());
         for expected in [
             "connection: missing field `tenantId`",
             "connection.appId: ",
@@ -147,21 +173,29 @@ mod tests {
         }
         assert_eq!(mistakes.len(), 11, "{mistakes:#?}");
         assert_eq!(configuration.unwrap().name, "kept");
+        for place in [
+            "/connection/tenantId",
+            "/connection/environmentURI",
+            "/steps/contact-end/request",
+            "/steps/recording-available/objectKinds/1",
+        ] {
+            assert!(mended.iter().any(|mended| mended == place), "{mended:?}");
+        }
     }
 
     #[test]
     fn a_document_of_another_kind_is_refused() {
         for document in ["", "[]", "7", "{", "null", "\"text\""] {
-            let (configuration, mistakes) = read(document);
+            let reading = read(document);
             assert!(
-                configuration.is_none() && !mistakes.is_empty(),
+                reading.configuration.is_none() && !reading.mistakes.is_empty(),
                 "{document}"
             );
         }
         let many: serde_json::Map<String, Json> = (0..2 * MAX_MISTAKES)
             .map(|index| (format!("field{index}"), Json::Null))
             .collect();
-        let (configuration, mistakes) = read(&Json::from(many).to_string());
-        assert!(configuration.is_none() && mistakes.len() == MAX_MISTAKES);
+        let reading = read(&Json::from(many).to_string());
+        assert!(reading.configuration.is_none() && reading.mistakes.len() == MAX_MISTAKES);
     }
 }

@@ -98,7 +98,9 @@ impl DynamicsError {
             DynamicsError::Refused(refusal) => match refusal.status {
                 413 | 414 => true,
                 400 | 404 | 405 | 409 | 410 | 412 | 415 | 501 => {
-                    !refusal.code.is_empty() || is_unknown_property(&refusal.message)
+                    !refusal.code.is_empty()
+                        || is_unknown_property(&refusal.message)
+                        || is_state_of_an_action(&refusal.message)
                 }
                 _ => false,
             },
@@ -258,6 +260,10 @@ fn advice(request: &Request, status: u16, code: &str, message: &str) -> String {
             )
         );
     }
+    // No code of it is documented for a case.
+    if is_state_of_an_action(message) {
+        return "no update takes the record to this state, as a case is resolved by the action CloseIncident alone; leave statecode and statuscode out".into();
+    }
     match code.to_ascii_lowercase().as_str() {
         "0x80072560" => "the app registration is no user of this environment; add it as an application user with a security role (Power Platform admin center, Environments, Settings, Users + permissions, Application users)".into(),
         "0x80040220" | "0x80042f09" | "0x8004f510" => format!(
@@ -282,6 +288,7 @@ fn advice(request: &Request, status: u16, code: &str, message: &str) -> String {
         ),
         "0x80040217" | "0x80060891" => "there is no such record, or a record that a lookup names does not exist".into(),
         "0x80040237" | "0x80060892" | "0x80040333" => "another record has the same key, or a duplicate detection rule forbids it".into(),
+        "0x80044410" => "a case needs a customer; set customerid_contact@odata.bind or customerid_account@odata.bind".into(),
         "0x80060882" => "the record was changed by someone else meanwhile".into(),
         _ => match status {
             401 => "the token is not accepted; check that connection.tenantId is the environment's tenant and connection.scope its URI with /.default".into(),
@@ -306,6 +313,11 @@ fn is_unknown_property(message: &str) -> bool {
     ]
     .iter()
     .any(|words| message.contains(words))
+}
+
+/// Whether Dataverse says that only an action takes a record to this state, as CloseIncident does a case.
+fn is_state_of_an_action(message: &str) -> bool {
+    message.contains("can not be used to set the state of")
 }
 
 /// `prvCreateActivity` in "Principal user (...) is missing prvCreateActivity privilege".
@@ -476,6 +488,20 @@ mod tests {
                 true,
             ),
             (404, "0x80060891", "", "no such record", true),
+            (
+                400,
+                "0x80044410",
+                "You should specify a parent contact or account.",
+                "a case needs a customer",
+                true,
+            ),
+            (
+                400,
+                "",
+                "This message can not be used to set the state of incident to Resolved.",
+                "no update takes the record to this state",
+                true,
+            ),
             (
                 412,
                 "0x80040237",

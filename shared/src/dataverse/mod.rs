@@ -9,7 +9,7 @@
 //! | `pace` | how many requests an environment is sent at once, and when none: limits and the breaker |
 //! | `token` | Entra ID's tokens |
 //! | `http` | one exchange, bounded in size and time |
-//! | `columns` | the columns of the tables that contacts are usually written to |
+//! | `columns` | the tables that contacts are usually written to: their columns and lookups |
 //! | `literal` | how values are written in an address |
 //! | `answer` | what an answer says |
 //! | `error` | what an answer that is no success means, and what to do about it |

@@ -12,7 +12,7 @@ pub struct Table {
 
 /// The activities of Dataverse's own and of Dynamics 365: they share one primary key.
 /// <https://learn.microsoft.com/power-apps/developer/data-platform/activity-entities>
-const ACTIVITIES: [&str; 9] = [
+const ACTIVITIES: [&str; 15] = [
     "phonecall",
     "task",
     "email",
@@ -22,6 +22,12 @@ const ACTIVITIES: [&str; 9] = [
     "socialactivity",
     "serviceappointment",
     "activitypointer",
+    "recurringappointmentmaster",
+    "campaignresponse",
+    "campaignactivity",
+    "bulkoperation",
+    "incidentresolution",
+    "opportunityclose",
 ];
 
 impl Table {
@@ -80,6 +86,16 @@ mod tests {
             ("socialactivities", "socialactivity", "activityid"),
             ("serviceappointments", "serviceappointment", "activityid"),
             ("activitypointers", "activitypointer", "activityid"),
+            (
+                "recurringappointmentmasters",
+                "recurringappointmentmaster",
+                "activityid",
+            ),
+            ("campaignresponses", "campaignresponse", "activityid"),
+            ("campaignactivities", "campaignactivity", "activityid"),
+            ("bulkoperations", "bulkoperation", "activityid"),
+            ("incidentresolutions", "incidentresolution", "activityid"),
+            ("opportunitycloses", "opportunityclose", "activityid"),
             ("contacts", "contact", "contactid"),
             ("incidents", "incident", "incidentid"),
             ("opportunities", "opportunity", "opportunityid"),

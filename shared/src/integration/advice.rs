@@ -2,18 +2,20 @@
 //!
 //! Owns the warnings. Nothing is refused for them, and they are made only when somebody asks: a function
 //! that loads an integration does not pay for them. They are made of the document, not of what is
-//! compiled of it, so that a step with an error is told its warnings too.
+//! compiled of it, so that a step with an error is told its warnings too. What is told of tables,
+//! their columns and their lookups is in [`tables`].
+
+mod tables;
+
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json};
 
 use super::Integration;
 use crate::{
-    configuration::{Configuration, PastedObject, RequestConfiguration, read},
+    configuration::{Configuration, PastedObject, Reading, ReplyKey, RequestConfiguration, read},
     contact::RECORD_NAMES,
-    dataverse::{
-        Method, Table,
-        columns::{Access, Column, Kind, KnownTable},
-    },
+    dataverse::columns::KnownTable,
     request::{Address, Convention, parse_object},
     step::Step,
     template::{NameUse, Strictness, Template, Templates, product_names},
@@ -57,13 +59,14 @@ const FIELDS: &[(&str, &[&str])] = &[
             "HierarchyGroups",
             "LongestHoldDuration",
             "NumberOfHolds",
+            "PreviewEndTimestamp",
             "RoutingProfile",
             "StateTransitions",
             "Username",
             "VoiceEnhancementMode",
         ],
     ),
-    ("CustomerEndpoint", &["Address", "Type"]),
+    ("CustomerEndpoint", &["Address", "DisplayName", "Type"]),
     (
         "Queue",
         &[
@@ -74,12 +77,17 @@ const FIELDS: &[(&str, &[&str])] = &[
             "Name",
             "OutboundCallerId",
             "QueueType",
-            "Type",
         ],
     ),
-    ("SystemEndpoint", &["Address", "Type"]),
-    ("TransferredToEndpoint", &["Address", "Type"]),
+    ("SystemEndpoint", &["Address", "DisplayName", "Type"]),
+    ("TransferredToEndpoint", &["Address", "DisplayName", "Type"]),
 ];
+
+/// User-defined attributes that the stack's own flow modules set, from a reply's keys.
+fn is_set_by_the_stack(name: &str) -> bool {
+    let of_reply = ReplyKey::ALL.iter().any(|key| key.as_str() == name);
+    of_reply && !matches!(name, "status" | "message")
+}
 
 /// Names whose values are often longer than a short column.
 const LONG: [&str; 5] = [
@@ -93,7 +101,7 @@ const LONG: [&str; 5] = [
 impl Integration {
     /// What is probably a mistake in the configuration: each a line that says where, what, and what to do.
     pub fn advice(&self) -> Vec<String> {
-        advice(&self.configuration)
+        advice(&self.configuration, &[])
     }
 
     /// Everything that there is to say about a configuration document. Also of one that cannot be used
@@ -104,16 +112,30 @@ impl Integration {
                 errors: Vec::new(),
                 warnings: integration.advice(),
             },
-            Err(error) => Findings {
-                errors: error.0,
-                warnings: read(document).0.as_ref().map(advice).unwrap_or_default(),
-            },
+            Err(error) => {
+                let Reading {
+                    configuration,
+                    mended,
+                    ..
+                } = read(document);
+                let warnings = configuration.map(|configuration| advice(&configuration, &mended));
+                Findings {
+                    errors: error.0,
+                    warnings: warnings.unwrap_or_default(),
+                }
+            }
         }
     }
 }
 
-fn advice(configuration: &Configuration) -> Vec<String> {
-    let mut advice = Advice::default();
+/// `mended` are the places of the document that reading it has changed, as JSON pointers.
+fn advice(configuration: &Configuration, mended: &[String]) -> Vec<String> {
+    let mut advice = Advice {
+        mended,
+        answers: tables::answers(configuration, mended),
+        templates: Templates::default(),
+        warnings: Vec::new(),
+    };
     if configuration.flow_budget_milliseconds > LONGEST_FLOW_BUDGET {
         advice.say(
             "flowBudgetMilliseconds",
@@ -126,60 +148,67 @@ fn advice(configuration: &Configuration) -> Vec<String> {
         let Some(view) = configuration.steps.get(step) else {
             continue;
         };
-        if let Some(pop) = view.screen_pop {
+        let pop = view
+            .screen_pop
+            .filter(|_| !advice.is_invented(&format!("/steps/{step}/screenPop/queryString")));
+        if let Some(pop) = pop {
             let field = format!("steps.{step}.screenPop.queryString");
             advice.address(&field, &pop.query_string.text(), Convention::Page);
         }
         if let Some(request) = view.request {
-            advice.request(&format!("steps.{step}.request"), request);
+            advice.request(step, request);
+        }
+        for field in view.reply {
+            advice.response_field(&format!("steps.{step}.reply"), &step.response_name(), field);
         }
     }
     advice.warnings
 }
 
-#[derive(Default)]
-struct Advice {
+struct Advice<'a> {
+    mended: &'a [String],
+    /// The tables whose records the steps' responses are, where that is known: by the responses' names.
+    answers: BTreeMap<String, &'static KnownTable>,
     templates: Templates,
     warnings: Vec<String>,
 }
 
-impl Advice {
+impl Advice<'_> {
     fn say(&mut self, place: &str, message: &str) {
         self.warnings.push(format!("{place}: {message}"));
     }
 
-    fn request(&mut self, field: &str, request: &RequestConfiguration) {
-        let query = request.query_string.text();
+    /// Whether what stands in a place is none of the author's, as the document has nothing valid there.
+    fn is_invented(&self, pointer: &str) -> bool {
+        self.mended.iter().any(|mended| is_below(pointer, mended))
+    }
+
+    fn request(&mut self, step: Step, request: &RequestConfiguration) {
+        let pointer = format!("/steps/{step}/request");
+        let field = format!("steps.{step}.request");
+        let query = if self.is_invented(&format!("{pointer}/queryString")) {
+            String::new()
+        } else {
+            request.query_string.text()
+        };
         let address = self.address(&format!("{field}.queryString"), &query, Convention::OData);
-        let has_path = address.is_none_or(|address| address.has_path());
-        let creates = request.method == Method::Post && !has_path;
-        let field = format!("{field}.body");
         let body = match &request.body {
+            _ if self.is_invented(&format!("{pointer}/body")) => Some(Map::new()),
             None => Some(Map::new()),
             Some(PastedObject::Object(fields)) => Some(fields.clone()),
-            Some(PastedObject::Text(text)) => parse_object(&field, text).ok(),
+            Some(PastedObject::Text(text)) => parse_object(&format!("{field}.body"), text).ok(),
         };
         let Some(body) = body else { return };
-        let table = Table::new(
-            &request.entity_set,
-            request.primary_key.clone(),
-            request.logical_name.clone(),
-        );
-        // What follows a record's key may be an action, whose parameters are no columns.
-        let writes = creates || request.method == Method::Patch;
-        let known = KnownTable::by_logical_name(&table.logical_name).filter(|_| writes);
+        // What a request does can only be judged when all of it is the author's.
+        let is_whole = is_whole(&pointer, self.mended);
+        let has_path = address.is_none_or(|address| address.has_path());
+        let known = is_whole.then(|| self.table(&field, request)).flatten();
         for (name, value) in &body {
-            let field = format!("{field}.{name}");
+            let field = format!("{field}.body.{name}");
             self.names_of_value(&field, value);
-            if let Some(known) = known.filter(|_| *name != table.primary_key) {
-                self.column(&field, name, value, &table, known, creates);
-            }
         }
-        if creates && table.logical_name == "phonecall" && !body.contains_key("directioncode") {
-            self.say(
-                &field,
-                "it creates a phone call without `directioncode`, and Dataverse takes that for an outgoing call; add \"directioncode\": false for incoming calls",
-            );
+        if let Some(known) = known {
+            self.body(&field, request, known, &body, has_path);
         }
     }
 
@@ -229,6 +258,9 @@ impl Advice {
 
     fn name(&mut self, used: &NameUse) {
         let (root, field) = split(&used.name);
+        if let Some(field) = field {
+            self.response_field(&place(used), root, field);
+        }
         if is_certain(root) {
             let fields = FIELDS.iter().find(|(name, _)| *name == root);
             if let (Some((_, fields)), Some(field)) = (fields, field)
@@ -254,7 +286,7 @@ impl Advice {
             self.say(
                 &place(used),
                 &format!(
-                    "no contact has `{}` unless it is an attribute of your own; did you mean `{right}`? If it is your own, write `{own}`",
+                    "no contact has `{}` unless it is an attribute or a parameter of your own; did you mean `{right}`? A user-defined attribute is certain as `{own}`; leave a parameter of the flow's block as it is",
                     used.name
                 ),
             );
@@ -270,165 +302,18 @@ impl Advice {
             ),
         );
     }
+}
 
-    fn column(
-        &mut self,
-        field: &str,
-        name: &str,
-        value: &Json,
-        table: &Table,
-        known: KnownTable,
-        creates: bool,
-    ) {
-        let logical_name = &table.logical_name;
-        let Some(column) = known.columns().find(|column| column.name == name) else {
-            // A column of one's own has a prefix, and what has an @ is an annotation.
-            if !name.contains(['_', '@']) {
-                self.unknown_column(field, name, logical_name, known);
-            }
-            return;
-        };
-        match column.access {
-            Access::ReadOnly => {
-                return self.say(
-                    field,
-                    &format!("the column `{name}` of {logical_name} is read-only; leave it out"),
-                );
-            }
-            Access::NotOnCreate if creates => {
-                return self.say(
-                    field,
-                    &format!(
-                        "the column `{name}` of {logical_name} cannot be set when a record is created; set it in a later step"
-                    ),
-                );
-            }
-            Access::NotOnCreate | Access::Writable => {}
-        }
-        let template = match value {
-            Json::String(source) => match self.template(field, source) {
-                Some(template) => Some((source, template)),
-                None => return,
-            },
-            _ => None,
-        };
-        match template {
-            Some((source, template)) if template.text() != *source => {
-                self.template_in_column(field, source, &template, column);
-            }
-            _ => self.constant_in_column(field, value, column),
-        }
-    }
+/// Whether nothing of a request is invented or was taken out.
+fn is_whole(request: &str, mended: &[String]) -> bool {
+    let touches = |mended: &String| is_below(mended, request) || is_below(request, mended);
+    !mended.iter().any(touches)
+}
 
-    fn unknown_column(&mut self, field: &str, name: &str, table: &str, known: KnownTable) {
-        let columns = known.columns().map(|column| column.name);
-        // `telephone2` is no misspelt `telephone1`.
-        let only_the_number_differs = |right: &str| {
-            let digit = |c: char| c.is_ascii_digit();
-            right.trim_end_matches(digit) == name.trim_end_matches(digit)
-        };
-        let right = nearest(name, columns, 2);
-        let message = match right {
-            Some(right) if !only_the_number_differs(right) => {
-                format!("did you mean `{right}`?")
-            }
-            _ if known.may_have(name) => return,
-            _ => "a column of your own has a prefix, like new_x, and a lookup is written as <name>@odata.bind".into(),
-        };
-        self.say(
-            field,
-            &format!("{table} has no column `{name}` that is known; {message}"),
-        );
-    }
-
-    fn constant_in_column(&mut self, field: &str, value: &Json, column: &Column) {
-        let name = column.name;
-        if !column.kind.accepts(value) {
-            self.say(
-                field,
-                &format!(
-                    "the column `{name}` takes {}, not {value}",
-                    wanted(column.kind)
-                ),
-            );
-        } else if let (Kind::Text(max), Json::String(text)) = (column.kind, value) {
-            self.length(field, text, name, max);
-        }
-    }
-
-    fn length(&mut self, field: &str, text: &str, name: &str, max: usize) {
-        let length = text.encode_utf16().count();
-        if length > max {
-            self.say(
-                field,
-                &format!(
-                    "the text is {length} characters long, and the column `{name}` takes {max} at the most; shorten it"
-                ),
-            );
-        }
-    }
-
-    fn template_in_column(
-        &mut self,
-        field: &str,
-        source: &str,
-        template: &Template,
-        column: &Column,
-    ) {
-        let name = column.name;
-        match column.kind {
-            Kind::Text(max) => {
-                self.length(field, &template.text(), name, max);
-                for used in template.names(&self.templates) {
-                    let filters = filters_behind(source, &used);
-                    let is_cut = filters.is_none_or(|filters| {
-                        filters.iter().any(|filter| filter.starts_with("truncate"))
-                    });
-                    if max <= SHORT
-                        && is_often_long(&used.name)
-                        && !is_cut
-                        && name_meant(&used.name).is_none()
-                    {
-                        self.say(
-                            &place(&used),
-                            &format!(
-                                "the value of `{}` may be longer than the {max} characters of the column `{name}`, and Dataverse would refuse the whole request; write {{{{ {} | truncate({max}) }}}}, or less than {max} where there is other text",
-                                used.name,
-                                expression(&used.name)
-                            ),
-                        );
-                    }
-                }
-            }
-            Kind::Integer(_) | Kind::Choice(_) | Kind::Boolean => {
-                let names = template.names(&self.templates);
-                let expression = match names.as_slice() {
-                    [used] if template.is_single_expression() => {
-                        let is_bare = filters_behind(source, used).is_some_and(|f| f.is_empty());
-                        if !is_bare || !is_text(&used.name) {
-                            return;
-                        }
-                        expression(&used.name)
-                    }
-                    _ if template.is_single_expression() => return,
-                    _ => "name".to_owned(),
-                };
-                let example = if column.kind == Kind::Boolean {
-                    format!("{{{{ {expression} == 'yes' }}}}")
-                } else {
-                    format!("{{{{ {expression} | int }}}}")
-                };
-                self.say(
-                    field,
-                    &format!(
-                        "it gives a text, and the column `{name}` takes {}; write one expression that gives it, like {example}",
-                        wanted(column.kind)
-                    ),
-                );
-            }
-            Kind::DateTime | Kind::Guid => {}
-        }
-    }
+/// Whether a JSON pointer is this place, or one below it.
+fn is_below(pointer: &str, place: &str) -> bool {
+    let rest = pointer.strip_prefix(place);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn place(used: &NameUse) -> String {
@@ -492,25 +377,17 @@ fn is_often_long(name: &str) -> bool {
     }
 }
 
-fn wanted(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Text(_) => "a text",
-        Kind::Integer(_) => "a whole number",
-        Kind::Choice(_) => "the number of a choice",
-        Kind::Boolean => "true or false",
-        Kind::DateTime => "a date, or a date and a time with their offset",
-        Kind::Guid => "a GUID",
-    }
-}
-
 /// The name that was probably meant: the nearest that is not further than `far` mistypings, or one that
-/// is equal but for case.
+/// is equal but for case. Two mistypings make another word of a short one, unless it keeps its length.
 fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>, far: usize) -> Option<&'a str> {
     let lower = name.to_lowercase();
     known
         .filter(|known| *known != name)
         .map(|known| (strsim::osa_distance(&lower, &known.to_lowercase()), known))
-        .filter(|(distance, _)| *distance <= far)
+        .filter(|(distance, known)| {
+            let is_likely = *distance < 2 || known.len() == name.len() || name.len() >= 10;
+            *distance <= far && is_likely
+        })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, known)| known)
 }
@@ -518,7 +395,7 @@ fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>, far: usize) -> 
 /// The name that was probably meant by one that has no certain meaning.
 fn name_meant(name: &str) -> Option<String> {
     let (root, field) = split(name);
-    if is_certain(root) {
+    if is_certain(root) || is_set_by_the_stack(root) {
         return None;
     }
     let names = RECORD_NAMES.iter().copied().chain(product_names());
@@ -617,6 +494,7 @@ fn offset(source: &str, used: &NameUse) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{contact::Contact, event::Event};
     use serde_json::json;
 
     const REFERENCE: &str = include_str!("../../../local/reference-integration.json");
@@ -630,7 +508,9 @@ mod tests {
     /// The warnings of a body of contact-start.
     fn of_body(entity_set: &str, body: Json) -> Vec<String> {
         let findings = of(|document| {
-            let request = &mut document["steps"]["contact-start"]["request"];
+            let steps = document["steps"].as_object_mut().unwrap();
+            steps.retain(|name, _| name == "contact-start");
+            let request = &mut steps["contact-start"]["request"];
             request["entitySet"] = entity_set.into();
             request["body"] = body;
         });
@@ -691,12 +571,47 @@ mod tests {
         assert!(warning.contains("its fields are ARN, "), "{warning}");
     }
 
+    /// Whatever field of an object an event may carry, a template finds it by the name that is not
+    /// doubted here.
+    #[test]
+    fn every_field_that_is_not_doubted_is_the_name_that_an_events_field_gets() {
+        for (object, fields) in FIELDS {
+            let (info, prefix) = match *object {
+                "Agent" => ("agentInfo", "agent"),
+                "Queue" => ("queueInfo", "queue"),
+                _ => continue,
+            };
+            let camel_case = |name: &str| match name {
+                "ARN" => format!("{prefix}Arn"),
+                name => name[..1].to_lowercase() + &name[1..],
+            };
+            let sent: Map<String, Json> = fields
+                .iter()
+                .map(|name| (camel_case(name), "x".into()))
+                .collect();
+            let event = json!({
+                "source": "aws.connect", "detail-type": "Amazon Connect Contact Event",
+                "detail": {"eventType": "DISCONNECTED", "contactId": uuid::Uuid::nil(), info: sent},
+            });
+            let Ok(Event::Contact(event)) = Event::parse(event) else {
+                panic!("no contact event")
+            };
+            let attributes = Contact::try_from(event).unwrap().attributes;
+            let found = attributes.get(object).unwrap().as_object().unwrap();
+            let mut found: Vec<&str> = found.keys().map(String::as_str).collect();
+            found.sort_unstable();
+            assert_eq!(found, *fields, "{object}");
+        }
+    }
+
     #[test]
     fn what_may_be_an_attribute_of_ones_own_is_not_doubted() {
         for source in [
             "{{ tier }} {{ reason }} {{ score }} {{ Account-Number }} {{ ticketNumber }}",
             "{{ Attributes.queue }} {{ Attributes.CustmerEndpoint }} {{ Tags.x }}",
             "{{ Queue.Name }} {{ CustomerEndpoint.Address }} {{ Agent.RoutingProfile.Name }}",
+            "{{ CustomerEndpoint.DisplayName }} {{ SystemEndpoint.DisplayName }} {{ AWSAccountId }}",
+            "{{ Agent.PreviewEndTimestamp }} {{ Queue.QueueType }} {{ AwsAccountId }} {{ AwsRegion }}",
             "{{ SegmentAttributes['connect:Subtype'] }} {% for tag in tiers %}{{ tag }}{% endfor %}",
             "Name, Queue, Channel, Agent, Description and Tags are words",
             "Usernames objectUrl {{ recordingUrl }} {# CustomerEndpoint #}",
@@ -761,6 +676,66 @@ mod tests {
                 "cannot be set when a record is created",
             ),
             ("subjct", json!("x"), "did you mean `subject`?"),
+            (
+                "overriddencreatedon",
+                json!("Started on 2026-02-04"),
+                "takes a date",
+            ),
+            (
+                "actualstart",
+                json!("Started {{ InitiationTimestamp }}"),
+                "there is text around the value",
+            ),
+            (
+                "actualdurationminutes",
+                json!(-5),
+                "takes a number from 0 to 2147483647, not -5",
+            ),
+            (
+                "prioritycode",
+                json!(9),
+                "takes one of 0, 1, 2, or an option of your own, not 9",
+            ),
+            (
+                "subject",
+                json!("{{ Attributes.reason | upper | truncate(500) }}"),
+                "truncate(500) leaves more than the 200 characters",
+            ),
+            (
+                "regardingobjectid",
+                json!("{{ Attributes.id }}"),
+                "write \"regardingobjectid_contact_phonecall@odata.bind\": \"/contacts(...)\" or",
+            ),
+            (
+                "ownerid",
+                json!("{{ Attributes.id }}"),
+                "write \"ownerid@odata.bind\": \"/<entity set>(...)\"",
+            ),
+            (
+                "regardingobjectid@odata.bind",
+                json!("/contacts({{ Attributes.id }})"),
+                "did you mean `regardingobjectid_contact_phonecall`, `regardingobjectid_account_phonecall`, `regardingobjectid_incident_phonecall`?",
+            ),
+            (
+                "regardingobjectid_contact@odata.bind",
+                json!("/contacts({{ Attributes.id }})"),
+                "did you mean `regardingobjectid_contact_phonecall`",
+            ),
+            (
+                "regardingobjectid_contact_task@odata.bind",
+                json!("/contacts({{ Attributes.id }})"),
+                "has no navigation property `regardingobjectid_contact_task`",
+            ),
+            (
+                "ownrid@odata.bind",
+                json!("/teams({{ Attributes.id }})"),
+                "has no navigation property `ownrid`",
+            ),
+            (
+                "regardingobjectid_contact_phonecall@odata.bind",
+                json!("/accounts({{ Attributes.id }})"),
+                "names a record of contacts, not of accounts",
+            ),
             (
                 "phone",
                 json!("x"),
@@ -845,6 +820,43 @@ mod tests {
             ("description", json!("objectUrl {{ Attributes.reason }}")),
             ("new_reason", json!(5)),
             ("sortdate", json!("{{ InitiationTimestamp }}")),
+            ("actualstart", json!("{{ Attributes.day }}T00:00:00Z")),
+            (
+                "subject",
+                json!("{{ reason | truncate(150) }}{{ Channel | truncate(200) }}"),
+            ),
+            ("prioritycode", json!(2)),
+            ("prioritycode", json!(100_000_000)),
+            ("actualdurationminutes", json!(0)),
+            ("cr1_rating", json!("{{ rating }}")),
+            ("phonecall_activity_parties", json!([])),
+            (
+                "description",
+                json!("{{ recordId }} {{ recordUrl }} {{ screenPopUrl }} {{ screenPopTarget }}"),
+            ),
+            (
+                "description",
+                json!("{{ Channeled }} {{ Record }} {{ agency }} {{ channels2 }}"),
+            ),
+            (
+                "regardingobjectid_contact_phonecall@odata.bind",
+                json!(
+                    "https://example.crm.dynamics.com/api/data/v9.2/contacts({{ Attributes.id }})"
+                ),
+            ),
+            (
+                "regardingobjectid_new_visit_phonecall@odata.bind",
+                json!("/new_visits(1)"),
+            ),
+            (
+                "ownerid_phonecall@odata.bind",
+                json!("/systemusers({{ Attributes.owner }})"),
+            ),
+            ("ownerid@odata.bind", json!("/teams({{ Attributes.team }})")),
+            (
+                "new_Visit@odata.bind",
+                json!("/new_visits({{ Attributes.visit }})"),
+            ),
         ] {
             assert_eq!(of_field(name, value.clone()), None, "{name} {value}");
         }
@@ -852,11 +864,22 @@ mod tests {
 
     #[test]
     fn a_column_is_doubted_only_where_the_table_is_known() {
-        let body = json!({"telephone2": "x", "telephne1": "x", "nickname": "x", "statecode": 1});
+        let body = json!({"telephone2": "x", "telephne1": "x", "nickname": "x", "address1_city": "x", "telephone4": "x", "statecode": 1});
         let warnings = of_body("contacts", body.clone());
-        assert_eq!(warnings.len(), 2, "{warnings:?}");
+        assert_eq!(warnings.len(), 3, "{warnings:?}");
         assert!(warnings[0].contains("did you mean `telephone1`?"));
-        assert!(warnings[1].contains("cannot be set when a record is created"));
+        assert!(warnings[1].contains("no column `telephone4` that is known; a column of your own"));
+        assert!(warnings[2].contains("cannot be set when a record is created"));
+        let warnings = of_body("accounts", json!({"statecode": 1}));
+        assert!(
+            warnings[0].contains("cannot be set when a record is created"),
+            "{warnings:?}"
+        );
+        let warnings = of_body("tasks", json!({"percentcomplete": 150}));
+        assert!(
+            warnings[0].contains("takes a number from 0 to 100, not 150"),
+            "{warnings:?}"
+        );
         assert_eq!(of_body("new_calls", body), Vec::<String>::new());
     }
 
@@ -867,6 +890,214 @@ mod tests {
                 json!({"statecode": 1, "statuscode": 4});
         });
         assert_eq!(findings.warnings.len(), 3, "{findings:#?}");
+    }
+
+    #[test]
+    fn a_case_without_a_customer_and_one_that_an_update_resolves_are_told() {
+        let bound = json!({"title": "x", "customerid_contact@odata.bind": "/contacts({{ Attributes.id }})"});
+        assert_eq!(of_body("incidents", bound.clone()), Vec::<String>::new());
+        let warnings = of_body("incidents", json!({"title": "x"}));
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(
+            warnings[0].contains("a case without a customer"),
+            "{warnings:?}"
+        );
+        let warnings = of_body("incidents", json!({"title": "x", "customerid": "1"}));
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(
+            warnings[0].contains("\"customerid_contact@odata.bind\""),
+            "{warnings:?}"
+        );
+        for (state, told) in [(1, true), (2, false)] {
+            let findings = of(|document| {
+                let steps = &mut document["steps"];
+                steps["contact-start"]["request"]["entitySet"] = "incidents".into();
+                steps["contact-start"]["request"]["body"] = bound.clone();
+                let end = &mut steps["contact-end"]["request"];
+                end["entitySet"] = "incidents".into();
+                end["queryString"] = "(STEP2-Response.incidentid)".into();
+                end["body"] = json!({"statecode": state});
+                steps.as_object_mut().unwrap().remove("contact-answered");
+                steps.as_object_mut().unwrap().remove("recording-available");
+            });
+            let warnings = findings.warnings;
+            assert_eq!(warnings.len(), usize::from(told), "{warnings:?}");
+            assert!(!told || warnings[0].contains("no update resolves a case"));
+        }
+    }
+
+    #[test]
+    fn an_entity_set_that_is_misspelt_is_told() {
+        for (entity_set, right) in [
+            ("phonecall", Some("phonecalls")),
+            ("incidets", Some("incidents")),
+            ("contracts", None),
+            ("new_phonecalls", None),
+            ("appointments", None),
+        ] {
+            let warnings = of_body(entity_set, json!({"directioncode": false, "subject": "x"}));
+            let told = warnings
+                .iter()
+                .find(|warning| warning.contains(".entitySet: "));
+            assert_eq!(
+                told.map(
+                    |told| told.contains(&format!("did you mean `{}`?", right.unwrap_or_default()))
+                ),
+                right.map(|_| true),
+                "{entity_set}: {warnings:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_quoted_value_is_told_where_the_column_holds_no_text() {
+        for (query, column) in [
+            (
+                "?$filter=activityid eq '{{ ContactId }}'",
+                Some("activityid"),
+            ),
+            (
+                "?$filter=contains(subject,'x') and (createdon gt '{{ InitiationTimestamp }}')",
+                Some("createdon"),
+            ),
+            (
+                "?$filter=_regardingobjectid_value%20eq%20%27{{ Attributes.id }}%27",
+                Some("_regardingobjectid_value"),
+            ),
+            (
+                r#"{"$filter": "subject eq 'o''hara' and statuscode eq '1'"}"#,
+                Some("statuscode"),
+            ),
+            ("?$filter=directioncode ne 'true'", Some("directioncode")),
+            (
+                "?$filter=subject eq '{{ Attributes['a b'] }}' and new_id eq '1' and sortdate lt '2'",
+                None,
+            ),
+            (
+                "?$filter=activityid eq {{ ContactId }} and phonenumber eq 'activityid eq '''",
+                None,
+            ),
+        ] {
+            let findings = of(|document| {
+                let steps = document["steps"].as_object_mut().unwrap();
+                *steps = Map::new();
+                steps.insert("contact-start".into(), json!({
+                    "request": {"method": "GET", "entitySet": "phonecalls", "queryString": query}
+                }));
+            });
+            assert_eq!(findings.errors, Vec::<String>::new(), "{query}");
+            let warnings = findings.warnings;
+            assert_eq!(
+                warnings.len(),
+                usize::from(column.is_some()),
+                "{query}: {warnings:?}"
+            );
+            if let Some(column) = column {
+                let begin = format!(
+                    "steps.contact-start.request.queryString: the column `{column}` holds "
+                );
+                assert!(warnings[0].starts_with(&begin), "{query}: {warnings:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_responses_field_that_its_table_does_not_have_is_told() {
+        for (field, right) in [
+            ("phonecallid", Some("did you mean `activityid`?")),
+            ("activityID", Some("did you mean `activityid`?")),
+            ("subjct", Some("did you mean `subject`?")),
+            (
+                "regardingobjectid",
+                Some("it is a lookup, whose value is `_regardingobjectid_value`"),
+            ),
+            ("_regardingobjectid_value", None),
+            ("_ownerid_value", None),
+            ("_new_visit_value", None),
+            ("sortdate", None),
+            ("new_score", None),
+        ] {
+            let findings = of(|document| {
+                let steps = &mut document["steps"];
+                steps["contact-start"]["request"]["body"] = json!({"directioncode": false});
+                steps["contact-start"]["reply"] = json!([field]);
+                steps["contact-end"]["request"]["queryString"] =
+                    format!("(STEP2-Response.{field})").into();
+                steps["recording-available"]["request"]["body"] =
+                    json!({"description": format!("{{{{ STEP2-Response.{field} }}}}")});
+            });
+            assert_eq!(findings.errors, Vec::<String>::new(), "{field}");
+            let told = findings.warnings.iter();
+            let told = told.filter(|warning| right.is_some_and(|right| warning.ends_with(right)));
+            assert_eq!(
+                told.count(),
+                if right.is_some() { 3 } else { 0 },
+                "{field}: {findings:?}"
+            );
+            assert_eq!(
+                findings.warnings.len(),
+                if right.is_some() { 3 } else { 0 },
+                "{findings:?}"
+            );
+        }
+        // What an action answers, and what a query shapes, nobody knows here.
+        for (method, query) in [
+            ("POST", "/Microsoft.Dynamics.CRM.Find"),
+            ("GET", r#"{"fetchXml": "<fetch/>"}"#),
+            ("GET", "?$apply=aggregate($count as total)"),
+        ] {
+            let findings = of(|document| {
+                let start = &mut document["steps"]["contact-start"]["request"];
+                start["method"] = method.into();
+                start["queryString"] = query.into();
+                start.as_object_mut().unwrap().remove("body");
+                document["steps"]["contact-end"]["request"]["queryString"] =
+                    "(STEP2-Response.total)".into();
+            });
+            assert_eq!(findings, Findings::default(), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_request_that_is_partly_invented_is_not_judged() {
+        for (change, errors) in [
+            (
+                json!({"entityset": "contacts", "method": "POST", "body": {"lastname": "{{ CustmerEndpoint }}"}}),
+                2,
+            ),
+            (
+                json!({"entitySet": "contacts", "methd": "POST", "body": {"lastname": "{{ CustmerEndpoint }}"}}),
+                2,
+            ),
+            (
+                json!({"entitySet": "contacts", "method": "PUT", "body": {"lastname": "{{ CustmerEndpoint }}"}}),
+                1,
+            ),
+            (
+                json!({"entitySet": "phonecalls", "method": "POST", "querystring": "/X", "body": {"lastname": "{{ CustmerEndpoint }}"}}),
+                1,
+            ),
+        ] {
+            let findings = of(|document| {
+                document["steps"]["contact-start"]["request"] = change.clone();
+                document["steps"]["contact-answered"] = json!(5);
+            });
+            assert_eq!(findings.errors.len(), errors + 1, "{findings:#?}");
+            assert_eq!(findings.warnings.len(), 1, "{findings:#?}");
+            assert!(
+                findings.warnings[0].contains("CustomerEndpoint"),
+                "{findings:#?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_parameter_of_the_flows_block_may_stay_as_it_is() {
+        let warning = of_field("description", "{{ CustmerEndpoint }}".into()).unwrap();
+        assert!(
+            warning.ends_with("A user-defined attribute is certain as `Attributes.CustmerEndpoint`; leave a parameter of the flow's block as it is"),
+            "{warning}"
+        );
     }
 
     #[test]

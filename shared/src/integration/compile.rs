@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use super::{CompiledStep, Integration};
 use crate::{
     configuration::{
-        self, Configuration, ConfigurationError, PastedObject, ReplyKey, RequestConfiguration,
-        ScreenPopConfiguration, ScreenPopTarget, StepView, is_identifier, is_name,
+        self, Configuration, ConfigurationError, PastedObject, Reading, ReplyKey,
+        RequestConfiguration, ScreenPopConfiguration, ScreenPopTarget, StepView, is_identifier,
+        is_name,
     },
     dataverse::{Method, Table},
     request::{Address, Body, Convention, RequestTemplate, parse_object},
@@ -23,7 +24,11 @@ impl Integration {
     /// # Errors
     /// [`ConfigurationError`] with every mistake found, each with its place.
     pub fn load(document: &str) -> Result<Integration, ConfigurationError> {
-        let (configuration, mistakes) = configuration::read(document);
+        let Reading {
+            configuration,
+            mistakes,
+            ..
+        } = configuration::read(document);
         let Some(configuration) = configuration else {
             return Err(ConfigurationError(mistakes));
         };

@@ -75,8 +75,9 @@ pub enum AddressError {
     #[error("{0}: a single quote is opened and never closed")]
     OpenQuote(String),
     #[error(
-        "{0}: a value outside single quotes is no GUID, number, boolean or date. Put single quotes around it, \
-         as in $filter=phonenumber eq '{{{{CustomerEndpoint}}}}'"
+        "{0}: a value outside single quotes is no GUID, number, boolean or date. Put single quotes around it \
+         where the column holds text, as in $filter=phonenumber eq '{{{{CustomerEndpoint}}}}'; any other column \
+         needs another value"
     )]
     NotALiteral(String),
     #[error(

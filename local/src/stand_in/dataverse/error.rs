@@ -10,6 +10,9 @@ use serde_json::{Number, json};
 
 use super::{answered, schema::Table};
 
+/// The code, none of Dataverse's, of what the stand-in does not model.
+pub const NOT_MODELLED: &str = "stand-in";
+
 /// The code of a refusal.
 enum Code {
     /// The gateway answers, which sends no body.
@@ -40,6 +43,14 @@ impl Refusal {
             code: Code::Gateway,
             message: String::new(),
         }
+    }
+
+    /// What Dataverse may well take, and nobody can try here.
+    pub(super) fn not_modelled(what: &str) -> Refusal {
+        let message = format!(
+            "The stand-in does not model {what}; whether Dataverse takes it cannot be tried here."
+        );
+        Refusal::new(501, NOT_MODELLED, message)
     }
 
     /// A request that cannot be read.

@@ -2,7 +2,8 @@
 //! documented.
 //!
 //! <https://learn.microsoft.com/power-apps/developer/data-platform/webapi/overview>. What it does not
-//! model it refuses with 501 and says so. A request goes through [`request`], which reads it, then
+//! model it refuses with 501 and [`NOT_MODELLED`]. Tables and columns that it does not know it holds
+//! as they come, and says so in [`Exchange::notes`]. A request goes through [`request`], which reads it, then
 //! [`records`] or [`query`], and what they refuse is worded by [`error`]. [`control`] has the pages
 //! that are the stand-in's own.
 
@@ -27,10 +28,12 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header},
     routing::any,
 };
+use connect_dynamics::dataverse;
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
 
+pub use self::error::NOT_MODELLED;
 use self::{
     error::{Refusal, refuse},
     records::{Conditions, Records, Upserted},
@@ -54,6 +57,8 @@ struct Inner {
     origin: String,
     records: Records,
     exchanges: Vec<Exchange>,
+    /// The names of tables that the configuration gives, for those that are not known.
+    tables: Vec<dataverse::Table>,
     has_application_user: bool,
     missing_privilege: Option<String>,
 }
@@ -70,6 +75,8 @@ pub struct Exchange {
     /// 0 when the connection was closed without an answer.
     pub status: u16,
     pub answer: Json,
+    /// What of the request could not be checked, and was taken as it came.
+    pub notes: Vec<String>,
     pub duration: Duration,
 }
 
@@ -94,6 +101,7 @@ impl Dataverse {
                 origin: String::new(),
                 records: Records::default(),
                 exchanges: Vec::new(),
+                tables: Vec::new(),
                 has_application_user: true,
                 missing_privilege: None,
             })),
@@ -109,6 +117,12 @@ impl Dataverse {
     /// The environment's URI, which tokens are for.
     pub fn set_origin(&self, origin: &str) {
         self.lock().origin = origin.to_owned();
+    }
+
+    /// The names of tables that do not follow Dataverse's rules: of those that the stand-in does not know
+    /// itself.
+    pub fn set_tables(&self, tables: Vec<dataverse::Table>) {
+        self.lock().tables = tables;
     }
 
     /// Whether the application is a user of the environment.
@@ -129,7 +143,8 @@ impl Dataverse {
     /// A record, as a read gives it.
     pub fn record(&self, entity_set: &str, id: Uuid) -> Option<Map<String, Json>> {
         let inner = self.lock();
-        let record = inner.records.get(Table::by_entity_set(entity_set)?, id)?;
+        let table = Table::of(entity_set, &inner.tables)?;
+        let record = inner.records.get(&table, id)?;
         Some(record.fields.clone())
     }
 
@@ -142,17 +157,18 @@ impl Dataverse {
 
     /// Puts a record in, as someone else would have.
     ///
-    /// # Panics
-    /// When the table is none of the stand-in's or the record is not valid.
-    pub fn insert(&self, entity_set: &str, fields: Json) -> Uuid {
-        let table = Table::by_entity_set(entity_set).expect("a table of the stand-in");
-        let Json::Object(fields) = fields else {
-            panic!("a record is an object")
+    /// # Errors
+    /// Why Dataverse would not take it, in its words.
+    pub fn insert(&self, entity_set: &str, fields: Json) -> Result<Uuid, String> {
+        let mut inner = self.lock();
+        let Some(table) = Table::of(entity_set, &inner.tables) else {
+            return Err(no_entity_set(entity_set).message);
         };
-        match self.lock().records.create(table, fields, None) {
-            Ok(id) => id,
-            Err(refusal) => panic!("{}", refusal.message),
-        }
+        let Json::Object(fields) = fields else {
+            return Err("a record is a JSON object of columns".into());
+        };
+        let created = inner.records.create(&table, fields, None, &mut Vec::new());
+        created.map_err(|refusal| refusal.message)
     }
 
     /// Takes the exchanges since the last call.
@@ -164,8 +180,16 @@ impl Dataverse {
         self.inner.lock().expect("no one panics holding it")
     }
 
-    fn handle(&self, method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Answer {
-        let mut inner = self.lock();
+    fn handle(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        body: &[u8],
+        notes: &mut Vec<String>,
+    ) -> Answer {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
         let token = request::text(headers, &header::AUTHORIZATION)
             .and_then(|value| value.strip_prefix("Bearer "))
             .unwrap_or_default();
@@ -191,25 +215,27 @@ impl Dataverse {
             }
         }
         let (set, key) = request::read_path(path)?;
-        let Some(table) = Table::by_entity_set(&set) else {
-            return refuse(
-                404,
-                "0x8006088a",
-                format!("Resource not found for the segment '{set}'."),
-            );
+        let Some(table) = &Table::of(&set, &inner.tables) else {
+            return Err(no_entity_set(&set));
         };
+        if table.known.is_none() {
+            notes.push(format!(
+                "the stand-in does not know the table `{}`: its columns were not checked",
+                table.logical_name
+            ));
+        }
         inner.check_privilege(table, method)?;
         let options = request::read_options(uri.query().unwrap_or_default())?;
         match (method, key) {
             (&Method::GET, None) => inner.query(table, &options),
             (&Method::GET, Some(key)) => {
-                let id = inner.records.find(table, &key)?;
+                let id = inner.records.find(table, &key, notes)?;
                 query::check_read(&options)?;
                 inner.read(table, id, &options, StatusCode::OK)
             }
             (&Method::POST, None) => {
                 let fields = request::read_body(headers, body)?;
-                let id = inner.records.create(table, fields, None)?;
+                let id = inner.records.create(table, fields, None, notes)?;
                 inner.written(table, id, headers, &options, StatusCode::CREATED)
             }
             (&Method::PATCH, Some(key)) => {
@@ -218,7 +244,8 @@ impl Dataverse {
                     if_match: request::text(headers, &header::IF_MATCH),
                     if_none_match: request::text(headers, &header::IF_NONE_MATCH),
                 };
-                let (id, status) = match inner.records.upsert(table, &key, fields, &conditions)? {
+                let records = &mut inner.records;
+                let (id, status) = match records.upsert(table, &key, fields, &conditions, notes)? {
                     Upserted::Created(id) => (id, StatusCode::CREATED),
                     Upserted::Updated(id) => (id, StatusCode::OK),
                 };
@@ -255,7 +282,7 @@ impl Inner {
     }
 
     fn query(&self, table: &Table, options: &Options) -> Answer {
-        let records = self.records.of_table(table.entity_set);
+        let records = self.records.of_table(&table.entity_set);
         let body = json!({
             "@odata.context": format!("{}{SERVICE_ROOT}$metadata#{}", self.origin, table.entity_set),
             "value": query::query(table, records, options)?,
@@ -305,6 +332,11 @@ impl Inner {
     }
 }
 
+fn no_entity_set(name: &str) -> Refusal {
+    let message = format!("Resource not found for the segment '{name}'.");
+    Refusal::new(404, "0x8006088a", message)
+}
+
 /// Answers a request, and keeps both.
 async fn answer(
     State(dataverse): State<Dataverse>,
@@ -315,12 +347,13 @@ async fn answer(
 ) -> Response<Body> {
     let started = Instant::now();
     let mut seen = None;
+    let mut notes = Vec::new();
     let path = uri
         .path_and_query()
         .map(ToString::to_string)
         .unwrap_or_default();
     let handle = || {
-        let handled = dataverse.handle(&method, &uri, &headers, &body);
+        let handled = dataverse.handle(&method, &uri, &headers, &body, &mut notes);
         let response = handled.unwrap_or_else(Refusal::into_response);
         seen = response.extensions().get::<Json>().cloned();
         response
@@ -346,6 +379,7 @@ async fn answer(
             response.status().as_u16()
         },
         answer: seen.unwrap_or(Json::Null),
+        notes,
         duration: started.elapsed(),
     };
     dataverse.lock().exchanges.push(exchange);

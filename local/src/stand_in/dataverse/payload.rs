@@ -4,22 +4,23 @@
 
 use jiff::Timestamp;
 use serde_json::Value as Json;
+use uuid::Uuid;
 
 use super::{
     error::{Refusal, refuse},
-    schema::{Access, Kind, Table},
+    schema::{Access, Kind, Table, is_own_option},
 };
 
-/// Checks the value of a column; returns it as it is stored.
-pub(super) fn check(table: &Table, name: &str, value: Json) -> Result<Json, Refusal> {
+/// Checks the value of a column; returns it as it is stored. What cannot be checked is held as it is,
+/// and `notes` says so.
+pub(super) fn check(
+    table: &Table,
+    name: &str,
+    value: Json,
+    notes: &mut Vec<String>,
+) -> Result<Json, Refusal> {
     let Some(kind) = table.kind(name) else {
-        return Err(Refusal::payload(
-            table,
-            &format!(
-                "Invalid property '{name}' was found in entity 'Microsoft.Dynamics.CRM.{}'.",
-                table.logical_name
-            ),
-        ));
+        return unchecked(table, name, value, notes);
     };
     let is_read_only = table
         .column(name)
@@ -51,21 +52,63 @@ pub(super) fn check(table: &Table, name: &str, value: Json) -> Result<Json, Refu
                 table.logical_name
             ),
         ),
-        (Kind::Integer(max), Json::Number(number))
-            if number
-                .as_i64()
-                .is_none_or(|number| !(0..=max).contains(&number)) =>
-        {
-            Err(Refusal::out_of_range(table, name, number))
-        }
-        (Kind::Choice(options), Json::Number(number))
-            if !options.contains(&number.as_i64().unwrap_or(-1)) =>
-        {
-            Err(Refusal::out_of_range(table, name, number))
+        (Kind::Integer(_) | Kind::Choice(_), Json::Number(number)) => {
+            let whole = number.as_i64().unwrap_or(-1);
+            if kind.has_in_range(whole) {
+                return Ok(value);
+            }
+            let is_choice = matches!(kind, Kind::Choice(_)) && name != "statecode";
+            if !is_choice || !is_own_option(whole) {
+                return Err(Refusal::out_of_range(table, name, number));
+            }
+            notes.push(format!(
+                "the stand-in does not know the environment's own options: {whole} of `{name}` was not checked"
+            ));
+            Ok(value)
         }
         (Kind::DateTime, Json::String(text)) => Ok(whole_seconds(text).into()),
+        (Kind::Guid, Json::String(text)) => {
+            let id = Uuid::try_parse(text);
+            Ok(id.map_or_else(|_| value.clone(), |id| id.to_string().into()))
+        }
         _ => Ok(value),
     }
+}
+
+/// Takes the value of a column that is not described, if the table may have it.
+fn unchecked(
+    table: &Table,
+    name: &str,
+    value: Json,
+    notes: &mut Vec<String>,
+) -> Result<Json, Refusal> {
+    // Of a table that is not known, this is said once, not for each column.
+    let Some(known) = table.known else {
+        return Ok(value);
+    };
+    if known.has_lookup(name) {
+        return Err(Refusal::payload(
+            table,
+            "CRM do not support direct update of Entity Reference properties, Use Navigation properties instead.",
+        ));
+    }
+    if known.may_have(name) {
+        notes.push(format!(
+            "the stand-in does not know the column `{name}` of {}: it was not checked",
+            known.logical_name
+        ));
+        return Ok(value);
+    }
+    if value.is_object() && known.may_bind(name) {
+        return Err(Refusal::not_modelled("a record inside of another's body"));
+    }
+    Err(Refusal::payload(
+        table,
+        &format!(
+            "Invalid property '{name}' was found in entity 'Microsoft.Dynamics.CRM.{}'.",
+            table.logical_name
+        ),
+    ))
 }
 
 /// Dataverse keeps whole seconds, in UTC.

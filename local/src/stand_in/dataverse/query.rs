@@ -24,7 +24,7 @@ pub(super) fn query<'a>(
 ) -> Result<Vec<Json>, Refusal> {
     let filter = options
         .get("$filter")
-        .map(|text| Filter::parse(table, text))
+        .map(|text| Filter::parse(table, text, options))
         .transpose()?;
     let fits = |record: &&Record| {
         filter
@@ -58,7 +58,8 @@ pub(super) fn read(table: &Table, record: &Record, options: &Options) -> Result<
 
 /// A read by key takes nothing but `$select`.
 pub(super) fn check_read(options: &Options) -> Result<(), Refusal> {
-    match options.keys().find(|option| *option != "$select") {
+    let mut options = options.keys();
+    match options.find(|option| *option != "$select" && !option.starts_with('@')) {
         Some(option) => Err(unsupported(option)),
         None => Ok(()),
     }
@@ -69,7 +70,7 @@ fn sort(table: &Table, records: &mut [&Record], order: &str) -> Result<(), Refus
     for part in order.split(',').rev() {
         let mut words = part.split_whitespace();
         let column = words.next().unwrap_or_default();
-        if table.kind(column).is_none() {
+        if !table.has(column) {
             return Err(Refusal::no_property(table, column));
         }
         let is_descending = match words.next() {
@@ -97,7 +98,7 @@ fn sort(table: &Table, records: &mut [&Record], order: &str) -> Result<(), Refus
 fn check_select(table: &Table, options: &Options) -> Result<(), Refusal> {
     let columns = options.get("$select").into_iter();
     let mut columns = columns.flat_map(|select| select.split(',')).map(str::trim);
-    match columns.find(|column| table.kind(column).is_none()) {
+    match columns.find(|column| !table.has(column)) {
         Some(unknown) => Err(Refusal::no_property(table, unknown)),
         None => Ok(()),
     }

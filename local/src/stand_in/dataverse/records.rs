@@ -7,17 +7,18 @@ use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
 use super::{
+    SERVICE_ROOT,
     error::{Refusal, refuse},
     payload,
     request::{RecordKey, read_path},
-    schema::{Access, COMMON, Table},
+    schema::{Access, Lookup, Table, is_own_option},
 };
 
 /// All records of an environment.
 #[derive(Debug)]
 pub(super) struct Records {
     /// By entity set and id.
-    records: BTreeMap<(&'static str, Uuid), Record>,
+    records: BTreeMap<(String, Uuid), Record>,
     /// Of the last write; each write has the next.
     version: u64,
     /// The status that comes with the code of a duplicate key.
@@ -27,6 +28,7 @@ pub(super) struct Records {
 #[derive(Debug, Clone)]
 pub(super) struct Record {
     pub(super) fields: Map<String, Json>,
+    is_activity: bool,
     version: u64,
 }
 
@@ -61,7 +63,12 @@ impl Default for Records {
 
 impl Records {
     pub(super) fn get(&self, table: &Table, id: Uuid) -> Option<&Record> {
-        self.records.get(&(table.entity_set, id))
+        self.records.get(&(table.entity_set.clone(), id))
+    }
+
+    /// The entity sets that have records.
+    pub(super) fn entity_sets(&self) -> impl Iterator<Item = &str> {
+        self.records.keys().map(|(set, _)| set.as_str())
     }
 
     pub(super) fn of_table(&self, entity_set: &str) -> impl Iterator<Item = &Record> {
@@ -72,23 +79,38 @@ impl Records {
     }
 
     /// The id of the record that a key names.
-    pub(super) fn find(&self, table: &Table, key: &RecordKey) -> Result<Uuid, Refusal> {
-        let (column, value) = match key {
+    pub(super) fn find(
+        &self,
+        table: &Table,
+        key: &RecordKey,
+        notes: &mut Vec<String>,
+    ) -> Result<Uuid, Refusal> {
+        let columns = match key {
             RecordKey::Id(id) => return self.find_by_id(table, *id),
-            RecordKey::Column(column, value) => (column, value),
+            RecordKey::Columns(columns) => columns,
         };
-        if *column == table.primary_key {
-            let id = Uuid::try_parse(value)
+        if let [(column, value)] = columns.as_slice()
+            && *column == table.primary_key
+        {
+            let id = Uuid::try_parse(value.as_str().unwrap_or_default())
                 .map_err(|_| Refusal::malformed("Bad Request - Error in query syntax."))?;
             return self.find_by_id(table, id);
         }
-        if !table.alternate_keys.contains(&column.as_str()) {
+        let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
+        if let Some(unknown) = names.iter().find(|name| !table.has(name)) {
             return Err(Refusal::malformed(format!(
-                "The specified key properties '{column}' do not form an alternate key of '{}'.",
+                "The specified key properties '{unknown}' do not form an alternate key of '{}'.",
                 table.logical_name
             )));
         }
-        match self.by_alternate_key(table, column, value) {
+        if names.len() > 1 || !table.alternate_keys.contains(&names[0]) {
+            notes.push(format!(
+                "the stand-in does not know the environment's alternate keys: `{}` of {} was taken for one",
+                names.join(", "),
+                table.logical_name
+            ));
+        }
+        match self.by_alternate_key(table, columns) {
             Some(id) => Ok(id),
             None => refuse(
                 404,
@@ -102,7 +124,7 @@ impl Records {
     }
 
     fn find_by_id(&self, table: &Table, id: Uuid) -> Result<Uuid, Refusal> {
-        if self.records.contains_key(&(table.entity_set, id)) {
+        if self.get(table, id).is_some() {
             return Ok(id);
         }
         refuse(
@@ -115,34 +137,32 @@ impl Records {
         )
     }
 
-    fn by_alternate_key(&self, table: &Table, column: &str, value: &str) -> Option<Uuid> {
+    fn by_alternate_key(&self, table: &Table, columns: &[(String, Json)]) -> Option<Uuid> {
         self.records.iter().find_map(|((set, id), record)| {
-            let held = record.fields.get(column).and_then(Json::as_str);
-            (*set == table.entity_set && held.is_some_and(|held| held.eq_ignore_ascii_case(value)))
-                .then_some(*id)
+            let holds = |(column, value): &(String, Json)| {
+                let held = record.fields.get(column).unwrap_or(&Json::Null);
+                match (held.as_str(), value.as_str()) {
+                    (Some(held), Some(value)) => held.eq_ignore_ascii_case(value),
+                    _ => held == value,
+                }
+            };
+            (*set == table.entity_set && columns.iter().all(holds)).then_some(*id)
         })
     }
 
     /// Creates a record, with the id `key` or that of its fields or a new one; returns the id.
     pub(super) fn create(
         &mut self,
-        table: &'static Table,
+        table: &Table,
         fields: Map<String, Json>,
         key: Option<Uuid>,
+        notes: &mut Vec<String>,
     ) -> Result<Uuid, Refusal> {
-        let unwritable = |name: &&String| {
-            let column = table.column(name);
-            column.is_some_and(|column| column.access == Access::NotOnCreate)
-        };
-        if let Some(name) = fields.keys().find(unwritable) {
-            return Err(Refusal::payload(
-                table,
-                &format!("The property '{name}' cannot be set on create."),
-            ));
-        }
-        let mut stored = self.check(table, fields)?;
+        check_access(table, &fields, Access::NotOnCreate, "create")?;
+        let mut stored = self.check(table, fields, notes)?;
+        check_customer(table, &stored)?;
         let named = stored
-            .get(table.primary_key)
+            .get(&table.primary_key)
             .and_then(Json::as_str)
             .and_then(|id| Uuid::try_parse(id).ok());
         let id = key.or(named).unwrap_or_else(Uuid::new_v4);
@@ -150,18 +170,19 @@ impl Records {
             return Err(self.duplicate_key());
         }
         self.check_alternate_keys(table, &stored, None)?;
-        for column in table.columns.iter().chain(COMMON) {
+        for column in table.columns() {
             stored.entry(column.name).or_insert_with(column.default);
         }
-        for lookup in table.lookups {
-            stored.entry(lookup.column).or_insert(Json::Null);
+        for lookup in table.lookups() {
+            let value = format!("_{}_value", lookup.column);
+            stored.entry(value).or_insert(Json::Null);
         }
         set_state(table, &mut stored, id)?;
-        if table.is_activity {
-            stored.insert("activitytypecode".into(), table.logical_name.into());
+        if table.is_activity() {
+            stored.insert("activitytypecode".into(), table.logical_name.clone().into());
         }
         let now = now();
-        stored.insert(table.primary_key.into(), id.to_string().into());
+        stored.insert(table.primary_key.clone(), id.to_string().into());
         stored.insert("createdon".into(), now.clone().into());
         self.store(table, id, stored, now);
         Ok(id)
@@ -170,12 +191,13 @@ impl Records {
     /// Updates the record that a key names, or creates it.
     pub(super) fn upsert(
         &mut self,
-        table: &'static Table,
+        table: &Table,
         key: &RecordKey,
         mut fields: Map<String, Json>,
         conditions: &Conditions<'_>,
+        notes: &mut Vec<String>,
     ) -> Result<Upserted, Refusal> {
-        let id = match self.find(table, key) {
+        let id = match self.find(table, key, notes) {
             Ok(id) => id,
             // https://learn.microsoft.com/power-apps/developer/data-platform/webapi/perform-conditional-operations-using-web-api#prevent-create-in-upsert
             Err(missing) if missing.status != 404 || conditions.if_match.is_some() => {
@@ -184,12 +206,13 @@ impl Records {
             Err(_) => {
                 let id = match key {
                     RecordKey::Id(id) => Some(*id),
-                    RecordKey::Column(column, value) => {
-                        fields.insert(column.clone(), value.clone().into());
+                    RecordKey::Columns(columns) => {
+                        fields.extend(columns.iter().cloned());
                         None
                     }
                 };
-                return self.create(table, fields, id).map(Upserted::Created);
+                let created = self.create(table, fields, id, notes);
+                return created.map(Upserted::Created);
             }
         };
         // https://learn.microsoft.com/power-apps/developer/data-platform/webapi/perform-conditional-operations-using-web-api#prevent-update-in-upsert
@@ -200,7 +223,7 @@ impl Records {
                 "A record with matching key values already exists.",
             );
         }
-        let record = &self.records[&(table.entity_set, id)];
+        let record = &self.records[&(table.entity_set.clone(), id)];
         if let Some(etag) = conditions.if_match.filter(|etag| *etag != "*")
             && etag != record.etag()
         {
@@ -210,10 +233,12 @@ impl Records {
                 "The version of the existing record doesn't match the RowVersion property provided.",
             );
         }
-        let changed = self.check(table, fields)?;
+        check_access(table, &fields, Access::NotOnUpdate, "update")?;
+        let changed = self.check(table, fields, notes)?;
+        check_resolution(table, &changed)?;
         self.check_alternate_keys(table, &changed, Some(id))?;
         if changed
-            .get(table.primary_key)
+            .get(&table.primary_key)
             .is_some_and(|named| *named != id.to_string())
         {
             return refuse(
@@ -232,30 +257,22 @@ impl Records {
         Ok(Upserted::Updated(id))
     }
 
-    fn store(
-        &mut self,
-        table: &'static Table,
-        id: Uuid,
-        mut fields: Map<String, Json>,
-        now: String,
-    ) {
+    fn store(&mut self, table: &Table, id: Uuid, mut fields: Map<String, Json>, now: String) {
         self.version += 1;
         fields.insert("modifiedon".into(), now.into());
         fields.insert("versionnumber".into(), self.version.into());
         let record = Record {
             fields,
+            is_activity: table.is_activity(),
             version: self.version,
         };
-        self.records.insert((table.entity_set, id), record);
+        self.records.insert((table.entity_set.clone(), id), record);
     }
 
     /// Whether a record has the id already, of an activity also one of another activities' table.
     fn is_taken(&self, table: &Table, id: Uuid) -> bool {
-        self.records.keys().any(|(set, taken)| {
-            let other = Table::by_entity_set(set);
-            *taken == id
-                && (*set == table.entity_set
-                    || table.is_activity && other.is_some_and(|other| other.is_activity))
+        self.records.iter().any(|((set, taken), other)| {
+            *taken == id && (*set == table.entity_set || table.is_activity() && other.is_activity)
         })
     }
 
@@ -274,9 +291,9 @@ impl Records {
         own: Option<Uuid>,
     ) -> Result<(), Refusal> {
         for column in table.alternate_keys {
-            let value = fields.get(*column).and_then(Json::as_str);
-            if let Some(holder) =
-                value.and_then(|value| self.by_alternate_key(table, column, value))
+            let value = fields.get(*column).filter(|value| value.is_string());
+            let key = value.map(|value| [((*column).to_owned(), value.clone())]);
+            if let Some(holder) = key.and_then(|key| self.by_alternate_key(table, &key))
                 && Some(holder) != own
             {
                 return refuse(
@@ -296,48 +313,134 @@ impl Records {
         &self,
         table: &Table,
         fields: Map<String, Json>,
+        notes: &mut Vec<String>,
     ) -> Result<Map<String, Json>, Refusal> {
         let mut stored = Map::new();
         for (name, value) in fields {
             if let Some(property) = name.strip_suffix("@odata.bind") {
-                let (column, id) = self.bind(table, property, &value)?;
-                stored.insert(column.to_owned(), id.to_string().into());
+                let (column, id) = self.bind(table, property, &value, notes)?;
+                stored.insert(format!("_{column}_value"), id);
             } else if !name.contains('@') {
-                let value = payload::check(table, &name, value)?;
+                let value = payload::check(table, &name, value, notes)?;
                 stored.insert(name, value);
             }
         }
         Ok(stored)
     }
 
-    /// The column of a lookup, and the id of the record that it shall name.
+    /// The lookup that a navigation property sets, and the id of the record that it shall name.
     fn bind(
         &self,
         table: &Table,
         property: &str,
         value: &Json,
-    ) -> Result<(&'static str, Uuid), Refusal> {
-        let mut lookups = table.lookups.iter();
-        let Some(lookup) = lookups.find(|lookup| lookup.name == property) else {
+        notes: &mut Vec<String>,
+    ) -> Result<(String, Json), Refusal> {
+        let mut lookups = table.lookups().iter();
+        let lookup = lookups.find(|lookup| lookup.name == property);
+        if lookup.is_none() && table.known.is_some_and(|known| !known.may_bind(property)) {
             return Err(Refusal::payload(
                 table,
                 &format!(
                     "An undeclared property '{property}' which only has property annotations in the payload but no property value was found in the payload."
                 ),
             ));
+        }
+        let column = column_of(property, lookup);
+        let path = match (value, lookup) {
+            // The lookup is emptied.
+            (Json::Null, _) => return Ok((column, Json::Null)),
+            (Json::String(path), _) => path.as_str(),
+            (value, Some(lookup)) => return Err(no_reference(table, &value.to_string(), lookup)),
+            // A list, of a property that names several records.
+            (_, None) => return Ok((column, Json::Null)),
         };
-        let path = value.as_str().unwrap_or_default();
+        let path = path.split_once(SERVICE_ROOT).map_or(path, |(_, path)| path);
         let path = path.strip_prefix('/').unwrap_or(path);
         let (set, key) = read_path(path)?;
-        let target = Table::by_entity_set(&set).filter(|target| target.entity_set == lookup.target);
-        let (Some(target), Some(key)) = (target, key) else {
-            return Err(Refusal::payload(
-                table,
-                &format!("'{path}' is no reference to a record of {}.", lookup.target),
-            ));
+        let Some(lookup) = lookup else {
+            if table.known.is_some() {
+                notes.push(format!(
+                    "the stand-in does not know the lookup `{property}` of {}: the record that it names was not looked for",
+                    table.logical_name
+                ));
+            }
+            let id = match key {
+                Some(RecordKey::Id(id)) => id.to_string().into(),
+                _ => Json::Null,
+            };
+            return Ok((column, id));
         };
-        Ok((lookup.column, self.find(target, &key)?))
+        let target = Table::of(&set, &[]).filter(|target| target.entity_set == lookup.target);
+        let (Some(target), Some(key)) = (target, key) else {
+            return Err(no_reference(table, path, lookup));
+        };
+        let id = self.find(&target, &key, notes)?;
+        Ok((column, id.to_string().into()))
     }
+}
+
+fn no_reference(table: &Table, written: &str, lookup: &Lookup) -> Refusal {
+    let target = lookup.target;
+    let message = format!("'{written}' is no reference to a record of {target}.");
+    Refusal::payload(table, &message)
+}
+
+/// The lookup that a navigation property sets.
+fn column_of(property: &str, lookup: Option<&Lookup>) -> String {
+    match lookup {
+        Some(lookup) => lookup.column.to_owned(),
+        None if property.starts_with("regardingobjectid_") => "regardingobjectid".to_owned(),
+        None => property.to_lowercase(),
+    }
+}
+
+/// Refuses a column that cannot be set in this kind of write.
+fn check_access(
+    table: &Table,
+    fields: &Map<String, Json>,
+    access: Access,
+    write: &str,
+) -> Result<(), Refusal> {
+    let is_unwritable = |name: &&String| {
+        let column = table.column(name);
+        column.is_some_and(|column| column.access == access)
+    };
+    match fields.keys().find(is_unwritable) {
+        Some(name) => Err(Refusal::payload(
+            table,
+            &format!("The property '{name}' cannot be set on {write}."),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// A case has a customer.
+/// <https://learn.microsoft.com/dynamics365/customer-service/develop/reference/entities/incident>
+fn check_customer(table: &Table, stored: &Map<String, Json>) -> Result<(), Refusal> {
+    let has_customer = stored.get("_customerid_value").is_some_and(Json::is_string);
+    if table.logical_name != "incident" || has_customer {
+        return Ok(());
+    }
+    refuse(
+        400,
+        "0x80044410",
+        "You should specify a parent contact or account.",
+    )
+}
+
+/// A case is resolved with the action CloseIncident, and no update does it. No code of this refusal is
+/// documented.
+/// <https://learn.microsoft.com/dynamics365/customer-service/develop/resolve-close-case>
+fn check_resolution(table: &Table, changed: &Map<String, Json>) -> Result<(), Refusal> {
+    if table.logical_name != "incident" || changed.get("statecode") != Some(&1.into()) {
+        return Ok(());
+    }
+    refuse(
+        400,
+        "",
+        "This message can not be used to set the state of incident to Resolved. In order to set state of incident to Resolved, use the CloseIncidentRequest message instead.",
+    )
 }
 
 /// Fills in the state and its default status reason where they are missing, and checks that the status
@@ -345,11 +448,18 @@ impl Records {
 /// <https://learn.microsoft.com/power-apps/developer/data-platform/behavior-specialized-update-operations>
 fn set_state(table: &Table, stored: &mut Map<String, Json>, id: Uuid) -> Result<(), Refusal> {
     let code = |name: &str| stored.get(name).and_then(Json::as_i64);
-    let named = code("statecode").unwrap_or(table.states[0].code);
+    // Of a table that is not known nobody here knows the states.
+    let Some(first) = table.states.first() else {
+        let (state, status) = (code("statecode"), code("statuscode"));
+        stored.insert("statecode".into(), state.unwrap_or(0).into());
+        stored.insert("statuscode".into(), status.unwrap_or(1).into());
+        return Ok(());
+    };
+    let named = code("statecode").unwrap_or(first.code);
     let state = table.states.iter().find(|state| state.code == named);
     let state = state.expect("the column takes no other state");
     let status = code("statuscode").unwrap_or(state.status_codes[0]);
-    if !state.status_codes.contains(&status) {
+    if !state.status_codes.contains(&status) && !is_own_option(status) {
         return refuse(
             400,
             "0x80048408",

@@ -3,59 +3,96 @@
 use std::collections::BTreeMap;
 
 use axum::http::{HeaderMap, HeaderName, header};
+use connect_dynamics::dataverse::columns::KnownTable;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
 use super::error::{Refusal, refuse};
 
-/// A record's key: its id, or a column that identifies it.
+/// A record's key: its id, or columns that identify it together.
 pub(super) enum RecordKey {
     Id(Uuid),
-    Column(String, String),
+    Columns(Vec<(String, Json)>),
 }
 
-/// Query options by their names.
+/// Query options by their names, parameter aliases (`@p`) among them.
 pub(super) type Options = BTreeMap<String, String>;
 
 /// The entity set and the key of `phonecalls(<key>)`.
 pub(super) fn read_path(path: &str) -> Result<(String, Option<RecordKey>), Refusal> {
-    let syntax = || Refusal::malformed("Bad Request - Error in query syntax.");
     let decoded = percent_decode_str(path)
         .decode_utf8()
         .map_err(|_| syntax())?
         .into_owned();
-    let Some((set, key)) = decoded.split_once('(') else {
-        if decoded.contains('/') {
-            return refuse(
-                501,
-                "0x80060888",
-                "The stand-in knows no paths below an entity set.",
-            );
+    let Some((set, rest)) = decoded.split_once('(') else {
+        // An entity set has no capital letters: `CloseIncident` is an action.
+        let has_capitals = decoded.contains(|c: char| c.is_ascii_uppercase());
+        if decoded.contains('/') || has_capitals && KnownTable::meant_by(&decoded).is_none() {
+            return Err(Refusal::not_modelled(
+                "actions, functions and paths below an entity set",
+            ));
         }
         return Ok((decoded, None));
     };
-    let key = key.strip_suffix(')').ok_or_else(syntax)?;
+    let end = end_of_key(rest).ok_or_else(syntax)?;
+    match &rest[end + 1..] {
+        "" => {}
+        below if below.starts_with('/') => {
+            return Err(Refusal::not_modelled(
+                "actions, functions and paths below a record",
+            ));
+        }
+        _ => return Err(syntax()),
+    }
+    let key = &rest[..end];
     if let Ok(id) = Uuid::try_parse(key) {
         return Ok((set.to_owned(), Some(RecordKey::Id(id))));
     }
-    let (column, value) = key.split_once('=').ok_or_else(syntax)?;
-    let column = column.to_owned();
-    if let Ok(id) = Uuid::try_parse(value) {
-        return Ok((
-            set.to_owned(),
-            Some(RecordKey::Column(column, id.to_string())),
-        ));
-    }
-    let value = value
+    let columns = split_outside_quotes(key).map(key_column);
+    let columns = columns.collect::<Result<_, _>>()?;
+    Ok((set.to_owned(), Some(RecordKey::Columns(columns))))
+}
+
+fn syntax() -> Refusal {
+    Refusal::malformed("Bad Request - Error in query syntax.")
+}
+
+/// Where the parenthesis closes that stands before this text. Those between single quotes are text.
+fn end_of_key(text: &str) -> Option<usize> {
+    let mut is_quoted = false;
+    let mut at = text.char_indices();
+    at.find_map(|(at, c)| {
+        is_quoted ^= c == '\'';
+        (c == ')' && !is_quoted).then_some(at)
+    })
+}
+
+fn split_outside_quotes(text: &str) -> impl Iterator<Item = &str> {
+    let mut is_quoted = false;
+    text.split(move |c| {
+        is_quoted ^= c == '\'';
+        c == ',' && !is_quoted
+    })
+}
+
+/// `<column>=<value>` of a key.
+/// <https://learn.microsoft.com/power-apps/developer/data-platform/use-alternate-key-reference-record>
+fn key_column(part: &str) -> Result<(String, Json), Refusal> {
+    let (column, value) = part.split_once('=').ok_or_else(syntax)?;
+    let text = value
         .strip_prefix('\'')
-        .and_then(|value| value.strip_suffix('\''))
-        .ok_or_else(syntax)?;
-    if value.replace("''", "").contains('\'') {
-        return Err(syntax());
-    }
-    let key = RecordKey::Column(column, value.replace("''", "'"));
-    Ok((set.to_owned(), Some(key)))
+        .and_then(|value| value.strip_suffix('\''));
+    let value = match text {
+        Some(text) if text.replace("''", "").contains('\'') => return Err(syntax()),
+        Some(text) => text.replace("''", "'").into(),
+        None => match (Uuid::try_parse(value), value.parse::<i64>()) {
+            (Ok(id), _) => id.to_string().into(),
+            (_, Ok(number)) => number.into(),
+            _ => return Err(syntax()),
+        },
+    };
+    Ok((column.trim().to_owned(), value))
 }
 
 /// <https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/overview#odata-query-options>
@@ -67,12 +104,12 @@ pub(super) fn read_options(query: &str) -> Result<Options, Refusal> {
         let (name, value) = (decode(name), decode(value));
         match name.as_str() {
             "$select" | "$filter" | "$top" | "$orderby" => {}
-            "$expand" | "$count" | "$apply" => {
-                return refuse(
-                    501,
-                    "0x80060888",
-                    format!("The stand-in does not know {name}."),
-                );
+            alias if alias.starts_with('@') => {}
+            "$expand" | "$count" | "$apply" => return Err(Refusal::not_modelled(&name)),
+            _ if ["fetchxml", "savedquery", "userquery"]
+                .contains(&name.to_lowercase().as_str()) =>
+            {
+                return Err(Refusal::not_modelled(&name));
             }
             name => return Err(unsupported(name)),
         }

@@ -1,28 +1,30 @@
-//! The stand-in's tables, with the lookups and states that Dataverse documents; their columns are the
-//! library's.
+//! The stand-in's tables: those whose columns and lookups the library knows, with the states that
+//! Dataverse documents, and any other, whose columns nobody here can check.
 //!
 //! phonecall: <https://learn.microsoft.com/power-apps/developer/data-platform/reference/entities/phonecall>,
 //! and likewise task, contact, account and incident (the last under Dynamics 365's own reference).
 //! The alternate keys are not Dataverse's: an environment defines its own, and this one has defined
 //! contacts' e-mail address and accounts' number.
 
-use connect_dynamics::dataverse::columns;
-pub(super) use connect_dynamics::dataverse::columns::{Access, COMMON, Column, Kind, is_date_time};
+pub(super) use connect_dynamics::dataverse::columns::{
+    Access, Column, Kind, Lookup, is_date_time, is_own_option,
+};
+use connect_dynamics::dataverse::{self, columns::KnownTable};
 
 /// A table.
+#[derive(Clone)]
 pub(super) struct Table {
-    pub(super) logical_name: &'static str,
-    pub(super) entity_set: &'static str,
-    pub(super) primary_key: &'static str,
-    pub(super) columns: &'static [Column],
-    pub(super) lookups: &'static [Lookup],
+    pub(super) logical_name: String,
+    pub(super) entity_set: String,
+    pub(super) primary_key: String,
+    /// None for a table whose columns are not known.
+    pub(super) known: Option<&'static KnownTable>,
+    /// Columns whose values no two records share.
     pub(super) alternate_keys: &'static [&'static str],
-    /// Activities share one key space.
-    pub(super) is_activity: bool,
     /// What stands after the verb in its privileges' names: `Activity` of `prvCreateActivity`.
     /// Activities share theirs.
-    pub(super) privilege: &'static str,
-    /// The values of `statecode`; a record begins in the first.
+    pub(super) privilege: String,
+    /// The values of `statecode`; a record begins in the first. None of a table that is not known.
     pub(super) states: &'static [State],
 }
 
@@ -34,14 +36,6 @@ pub(super) struct State {
     pub(super) status_codes: &'static [i64],
 }
 
-/// A single-valued navigation property, set by `<name>@odata.bind`.
-pub(super) struct Lookup {
-    pub(super) name: &'static str,
-    pub(super) target: &'static str,
-    /// The column that reads it: `_regardingobjectid_value`.
-    pub(super) column: &'static str,
-}
-
 const fn state(code: i64, name: &'static str, status_codes: &'static [i64]) -> State {
     State {
         code,
@@ -50,159 +44,118 @@ const fn state(code: i64, name: &'static str, status_codes: &'static [i64]) -> S
     }
 }
 
-const fn lookup(name: &'static str, target: &'static str, column: &'static str) -> Lookup {
-    Lookup {
-        name,
-        target,
-        column,
-    }
-}
-
-pub(super) const TABLES: &[Table] = &[
-    Table {
-        logical_name: "phonecall",
-        entity_set: "phonecalls",
-        primary_key: "activityid",
-        columns: columns::PHONECALL,
-        lookups: &[
-            lookup(
-                "regardingobjectid_contact_phonecall",
-                "contacts",
-                "_regardingobjectid_value",
-            ),
-            lookup(
-                "regardingobjectid_account_phonecall",
-                "accounts",
-                "_regardingobjectid_value",
-            ),
-            lookup(
-                "regardingobjectid_incident_phonecall",
-                "incidents",
-                "_regardingobjectid_value",
-            ),
-        ],
-        alternate_keys: &[],
-        is_activity: true,
-        privilege: "Activity",
-        // https://learn.microsoft.com/power-apps/developer/data-platform/reference/entities/phonecall#BKMK_StatusCode
-        states: &[
+/// The states of the tables that are known, by their logical names.
+/// <https://learn.microsoft.com/power-apps/developer/data-platform/reference/entities/phonecall#BKMK_StatusCode>
+const STATES: [(&str, &[State]); 5] = [
+    (
+        "phonecall",
+        &[
             state(0, "PhoneCallState.Open", &[1]),
             state(1, "PhoneCallState.Completed", &[2, 4]),
             state(2, "PhoneCallState.Canceled", &[3]),
         ],
-    },
-    Table {
-        logical_name: "task",
-        entity_set: "tasks",
-        primary_key: "activityid",
-        columns: columns::TASK,
-        lookups: &[
-            lookup(
-                "regardingobjectid_contact_task",
-                "contacts",
-                "_regardingobjectid_value",
-            ),
-            lookup(
-                "regardingobjectid_account_task",
-                "accounts",
-                "_regardingobjectid_value",
-            ),
-            lookup(
-                "regardingobjectid_incident_task",
-                "incidents",
-                "_regardingobjectid_value",
-            ),
-        ],
-        alternate_keys: &[],
-        is_activity: true,
-        privilege: "Activity",
-        states: &[
+    ),
+    (
+        "task",
+        &[
             state(0, "TaskState.Open", &[2, 3, 4, 7]),
             state(1, "TaskState.Completed", &[5]),
             state(2, "TaskState.Canceled", &[6]),
         ],
-    },
-    Table {
-        logical_name: "contact",
-        entity_set: "contacts",
-        primary_key: "contactid",
-        columns: columns::CONTACT,
-        lookups: &[
-            lookup(
-                "parentcustomerid_account",
-                "accounts",
-                "_parentcustomerid_value",
-            ),
-            lookup(
-                "parentcustomerid_contact",
-                "contacts",
-                "_parentcustomerid_value",
-            ),
-        ],
-        alternate_keys: &["emailaddress1"],
-        is_activity: false,
-        privilege: "Contact",
-        states: &[
+    ),
+    (
+        "contact",
+        &[
             state(0, "ContactState.Active", &[1]),
             state(1, "ContactState.Inactive", &[2]),
         ],
-    },
-    Table {
-        logical_name: "account",
-        entity_set: "accounts",
-        primary_key: "accountid",
-        columns: columns::ACCOUNT,
-        lookups: &[lookup(
-            "primarycontactid",
-            "contacts",
-            "_primarycontactid_value",
-        )],
-        alternate_keys: &["accountnumber"],
-        is_activity: false,
-        privilege: "Account",
-        states: &[
+    ),
+    (
+        "account",
+        &[
             state(0, "AccountState.Active", &[1]),
             state(1, "AccountState.Inactive", &[2]),
         ],
-    },
-    Table {
-        logical_name: "incident",
-        entity_set: "incidents",
-        primary_key: "incidentid",
-        columns: columns::INCIDENT,
-        lookups: &[
-            lookup("customerid_contact", "contacts", "_customerid_value"),
-            lookup("customerid_account", "accounts", "_customerid_value"),
-            lookup("primarycontactid", "contacts", "_primarycontactid_value"),
-        ],
-        alternate_keys: &[],
-        is_activity: false,
-        privilege: "Incident",
-        states: &[
+    ),
+    (
+        "incident",
+        &[
             state(0, "IncidentState.Active", &[1, 2, 3, 4]),
             state(1, "IncidentState.Resolved", &[5, 1000]),
             state(2, "IncidentState.Canceled", &[6, 2000]),
         ],
-    },
+    ),
 ];
 
 impl Table {
-    pub(super) fn by_entity_set(name: &str) -> Option<&'static Table> {
-        TABLES.iter().find(|table| table.entity_set == name)
+    /// The table of an entity set; none where the name is certainly a mistake. A table that is not
+    /// known has the names that Dataverse would give it, unless `named` tells others.
+    pub(super) fn of(entity_set: &str, named: &[dataverse::Table]) -> Option<Table> {
+        if KnownTable::meant_by(entity_set).is_some() {
+            return None;
+        }
+        let known = KnownTable::by_entity_set(entity_set);
+        let names = named.iter().find(|table| table.entity_set == entity_set);
+        let names = names
+            .filter(|_| known.is_none())
+            .cloned()
+            .unwrap_or_else(|| dataverse::Table::new(entity_set, None, None));
+        let logical_name = names.logical_name;
+        let states = STATES.iter().find(|(name, _)| *name == logical_name);
+        let is_activity = names.primary_key == ACTIVITY_KEY;
+        let privilege = match logical_name.chars().next() {
+            Some(first) if !is_activity => {
+                let rest = &logical_name[first.len_utf8()..];
+                format!("{}{rest}", first.to_uppercase())
+            }
+            _ => "Activity".to_owned(),
+        };
+        Some(Table {
+            alternate_keys: match logical_name.as_str() {
+                "contact" => &["emailaddress1"],
+                "account" => &["accountnumber"],
+                _ => &[],
+            },
+            states: states
+                .filter(|_| known.is_some())
+                .map_or(&[], |(_, states)| states),
+            known,
+            privilege,
+            entity_set: entity_set.to_owned(),
+            primary_key: names.primary_key,
+            logical_name,
+        })
     }
 
-    /// A column's kind by its name, lookup columns and the primary key included.
+    /// Activities share one key space.
+    pub(super) fn is_activity(&self) -> bool {
+        self.primary_key == ACTIVITY_KEY
+    }
+
+    /// Whether the table has a column of this name, or may have one.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.known.is_none_or(|known| known.may_answer(name))
+    }
+
+    /// A column's kind by its name, lookups and the primary key included; none when it is not known.
     pub(super) fn kind(&self, name: &str) -> Option<Kind> {
-        if name == self.primary_key || self.lookups.iter().any(|lookup| lookup.column == name) {
-            return Some(Kind::Guid);
+        match self.known {
+            Some(known) => known.kind(name),
+            None => (name == self.primary_key).then_some(Kind::Guid),
         }
-        self.column(name).map(|column| column.kind)
     }
 
     pub(super) fn column(&self, name: &str) -> Option<&'static Column> {
-        self.columns
-            .iter()
-            .chain(COMMON)
-            .find(|column| column.name == name)
+        self.known?.column(name)
+    }
+
+    pub(super) fn columns(&self) -> impl Iterator<Item = &'static Column> + use<> {
+        self.known.into_iter().flat_map(KnownTable::columns)
+    }
+
+    pub(super) fn lookups(&self) -> &'static [Lookup] {
+        self.known.map_or(&[], |known| known.lookups)
     }
 }
+
+const ACTIVITY_KEY: &str = "activityid";

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::super::{
     error::Refusal,
+    request::Options,
     schema::{Kind, Table, is_date_time},
 };
 
@@ -50,14 +51,29 @@ enum Token {
 }
 
 impl Filter {
-    /// Parses a filter against a table.
+    /// Parses a filter against a table. The options hold the values of its parameter aliases (`@p`).
+    /// <https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/filter-rows#use-parameter-aliases-with-query-options>
     ///
     /// # Errors
     /// What Dataverse answers to a filter that it cannot read.
-    pub(super) fn parse(table: &Table, text: &str) -> Result<Filter, Refusal> {
+    pub(super) fn parse(table: &Table, text: &str, options: &Options) -> Result<Filter, Refusal> {
+        let mut written = Vec::new();
+        for token in tokens(text)? {
+            match token {
+                Token::Word(alias) if alias.starts_with('@') => match options.get(&alias) {
+                    Some(value) => written.extend(tokens(value)?),
+                    None => {
+                        return Err(Refusal::malformed(format!(
+                            "Missing value for the parameter alias '{alias}'."
+                        )));
+                    }
+                },
+                token => written.push(token),
+            }
+        }
         let mut parser = Parser {
             table,
-            tokens: tokens(text)?,
+            tokens: written,
             at: 0,
         };
         let filter = parser.or()?;
@@ -264,7 +280,7 @@ impl Parser<'_> {
                     "Syntax error: `{word}` needs a column."
                 )));
             };
-            self.kind(&column)?;
+            self.check_column(&column)?;
             self.expect(&Token::Comma)?;
             let Some(Token::Text(wanted)) = self.next() else {
                 return Err(Refusal::malformed(format!(
@@ -274,12 +290,16 @@ impl Parser<'_> {
             self.expect(&Token::Close)?;
             return Ok(Filter::Text(function, column, wanted));
         }
+        if word.starts_with("Microsoft.Dynamics.CRM.") || word.contains('/') {
+            return Err(Refusal::not_modelled(&format!("`{word}` in $filter")));
+        }
         if self.peek() == Some(&Token::Open) {
             return Err(Refusal::malformed(format!(
                 "An unknown function with name '{word}' was found."
             )));
         }
-        let kind = self.kind(&word)?;
+        self.check_column(&word)?;
+        let kind = self.table.kind(&word);
         let operator = match self.next() {
             Some(Token::Word(operator)) => match operator.as_str() {
                 "eq" => Operator::Equal,
@@ -301,34 +321,37 @@ impl Parser<'_> {
             }
         };
         let literal = match self.next() {
-            Some(Token::Text(text)) => Json::String(text),
-            Some(Token::Word(word)) => literal(&word)?,
+            Some(Token::Text(text)) => (Json::String(text), true),
+            Some(Token::Word(word)) => (literal(&word)?, false),
             _ => return Err(Refusal::malformed("Syntax error: a literal is expected.")),
         };
-        let fits = match (&literal, kind) {
+        let (literal, is_quoted) = literal;
+        // Of a column that is not described nobody knows what fits.
+        let fits = kind.is_none_or(|kind| match (&literal, kind) {
             (Json::Null, _) => true,
-            (Json::String(_), Kind::Text(_)) => true,
-            // Quoted dates and GUIDs are text to OData.
-            (Json::String(text), Kind::DateTime) => is_date_time(text),
-            (Json::String(text), Kind::Guid) => Uuid::try_parse(text).is_ok(),
+            (Json::String(_), Kind::Text(_)) => is_quoted,
+            // A date or a GUID in quotes is a text.
+            (Json::String(text), Kind::DateTime) => !is_quoted && is_date_time(text),
+            (Json::String(text), Kind::Guid) => !is_quoted && Uuid::try_parse(text).is_ok(),
             (Json::Number(_), Kind::Integer(_) | Kind::Choice(_))
             | (Json::Bool(_), Kind::Boolean) => true,
             _ => false,
-        };
+        });
         if fits {
             Ok(Filter::Compare(word, operator, literal))
         } else {
             Err(Refusal::malformed(format!(
                 "A binary operator with incompatible types was detected. Found operand types '{}' and another for operator kind '{operator:?}'.",
-                kind.edm()
+                kind.map_or("", Kind::edm)
             )))
         }
     }
 
-    fn kind(&self, column: &str) -> Result<Kind, Refusal> {
-        self.table
-            .kind(column)
-            .ok_or_else(|| Refusal::no_property(self.table, column))
+    fn check_column(&self, column: &str) -> Result<(), Refusal> {
+        if self.table.has(column) {
+            return Ok(());
+        }
+        Err(Refusal::no_property(self.table, column))
     }
 }
 
@@ -352,14 +375,22 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    const ID: &str = "5d3f6a1e-9c7b-4e52-8f0a-2b1c4d6e8f90";
+
+    fn parse(filter: &str) -> Result<Filter, Refusal> {
+        let table = Table::of("phonecalls", &[]).unwrap();
+        let aliases = [("@p", "'+15550100'"), ("@id", ID)];
+        let aliases = aliases.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Filter::parse(&table, filter, &Options::from(aliases))
+    }
+
     fn matches(filter: &str) -> bool {
-        let table = Table::by_entity_set("phonecalls").unwrap();
         let record = json!({
             "subject": "Call about O'Hara", "phonenumber": "+15550100", "actualdurationminutes": 5,
             "leftvoicemail": false, "actualstart": "2026-02-04T21:14:16Z",
-            "activityid": "5d3f6a1e-9c7b-4e52-8f0a-2b1c4d6e8f90"
+            "activityid": ID, "new_score": 7
         });
-        Filter::parse(table, filter)
+        parse(filter)
             .unwrap_or_else(|refusal| panic!("{filter}: {}", refusal.message))
             .matches(record.as_object().unwrap())
     }
@@ -386,6 +417,8 @@ mod tests {
             ("actualstart lt 2026-02-05T00:00:00Z", true),
             ("actualstart ge 2026-02-05T00:00:00Z", false),
             ("activityid eq 5d3f6a1e-9c7b-4e52-8f0a-2b1c4d6e8f90", true),
+            ("phonenumber eq @p and activityid eq @id", true),
+            ("new_score gt 6 and new_name eq null", true),
             (
                 "leftvoicemail eq false or actualdurationminutes gt 100",
                 true,
@@ -397,11 +430,29 @@ mod tests {
 
     #[test]
     fn filters_that_dataverse_refuses_are_refused() {
-        let table = Table::by_entity_set("phonecalls").unwrap();
         for (filter, message) in [
             ("nothing eq 1", "Could not find a property named 'nothing'"),
             ("subject eq 5", "incompatible types"),
             ("actualdurationminutes eq '5'", "incompatible types"),
+            ("leftvoicemail eq 'true'", "incompatible types"),
+            (
+                "activityid eq '5d3f6a1e-9c7b-4e52-8f0a-2b1c4d6e8f90'",
+                "incompatible types was detected. Found operand types 'Edm.Guid'",
+            ),
+            (
+                "_regardingobjectid_value eq '5d3f6a1e-9c7b-4e52-8f0a-2b1c4d6e8f90'",
+                "incompatible types",
+            ),
+            (
+                "actualstart gt '2026-02-05T00:00:00Z'",
+                "incompatible types was detected. Found operand types 'Edm.DateTimeOffset'",
+            ),
+            ("subject eq 2026-02-05", "incompatible types"),
+            ("phonenumber eq @q", "Missing value for the parameter alias"),
+            (
+                "subjekt eq 'x'",
+                "Could not find a property named 'subjekt'",
+            ),
             ("subject eq 'x", "unterminated"),
             ("subject like 'x'", "no operator 'like'"),
             ("(subject eq 'x'", "Syntax error"),
@@ -410,7 +461,7 @@ mod tests {
             ("subject eq x", "Could not find"),
             ("", "Syntax error"),
         ] {
-            let refused = Filter::parse(table, filter).unwrap_err().message;
+            let refused = parse(filter).unwrap_err().message;
             assert!(refused.contains(message), "{filter}: {refused}");
         }
     }
