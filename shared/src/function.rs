@@ -24,7 +24,7 @@ use crate::{
     delivery::{Invocation, Order, Worker},
     integrations::Integrations,
     metrics,
-    secret::Secrets,
+    sources::Sources,
     step::Step,
     store::Store,
 };
@@ -94,8 +94,8 @@ async fn set_up() -> Result<Worker, Error> {
     let integration = std::env::var("INTEGRATION").unwrap_or_else(|_| "default".into());
     let config = aws_config().await;
     let store = Arc::new(Store::new(&config, &table));
-    let secrets = Arc::new(Secrets::new(&config));
-    let integrations = Arc::new(Integrations::new(store.clone(), secrets));
+    let sources = Arc::new(Sources::new(&config));
+    let integrations = Arc::new(Integrations::new(store.clone(), sources));
     let worker = Worker::new(store, integrations, &integration);
     worker.warm_up(Instant::now() + WARM_UP).await;
     Ok(worker)

@@ -12,7 +12,7 @@
 //! | `DynamicsLatency` | | milliseconds of one request |
 //! | `Throttled` | | requests that Dynamics refused with 429 |
 //! | `OldestPendingAge` | | seconds since the oldest pending step was intended, as redelivery finds it |
-//! | `SecretDaysLeft` | | days until the client secret ends, when Secrets Manager says when |
+//! | `SecretDaysLeft` | | days until the client secret or the certificate ends, when Secrets Manager says when |
 //! | `EventNotStored` | | events of flows that could not be stored: the log holds them |
 
 use std::{
@@ -136,7 +136,7 @@ pub(crate) fn oldest_pending(seconds: i64) {
     metrics::gauge!("OldestPendingAge").set(seconds as f64);
 }
 
-/// The client secret ends on that day.
+/// The client secret, or the certificate, ends on that day.
 pub(crate) fn secret_ends(day: Date) {
     let today = Offset::UTC.to_datetime(Timestamp::now()).date();
     let days = today

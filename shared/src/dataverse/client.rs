@@ -21,7 +21,7 @@ use super::{
     request::{Kind, Method, Request},
     token::Tokens,
 };
-use crate::{clock::Clock, configuration::Connection, metrics, secret::Secrets};
+use crate::{clock::Clock, configuration::Connection, metrics, sources::Sources};
 
 /// An attempt that has less time than this is not begun.
 const MIN_ATTEMPT: Duration = Duration::from_millis(50);
@@ -39,9 +39,9 @@ pub struct Dynamics {
 }
 
 impl Dynamics {
-    pub fn new(http: Http, connection: &Connection, secrets: Arc<Secrets>) -> Dynamics {
+    pub fn new(http: Http, connection: &Connection, sources: Arc<Sources>) -> Dynamics {
         Dynamics {
-            tokens: Tokens::new(http.clone(), connection, secrets),
+            tokens: Tokens::new(http.clone(), connection, sources),
             http,
             service_root: connection.service_root(),
             paused_until: Mutex::new(None),

@@ -7,6 +7,8 @@
 //! | `connection` | the addresses of an environment and of its tenant |
 //! | `client` | sending: headers, repeats, pauses, the read after a create that was there already |
 //! | `token` | Entra ID's tokens |
+//! | `credential` | proving to Entra ID who we are |
+//! | `assertion` | the form of what a certificate's key signs for that |
 //! | `http` | one exchange, bounded in size and time |
 //! | `columns` | the columns of the tables that contacts are usually written to |
 //! | `literal` | how values are written in an address |
@@ -17,9 +19,11 @@
 //! other module of the library knows reqwest.
 
 mod answer;
+mod assertion;
 mod client;
 pub mod columns;
 mod connection;
+mod credential;
 mod error;
 mod http;
 pub(crate) mod literal;
@@ -30,6 +34,7 @@ mod token;
 pub use self::{
     answer::Response,
     client::Dynamics,
+    credential::CredentialError,
     error::{DynamicsError, Refusal},
     http::{Http, HttpError},
     request::{Kind, Method, Request},
