@@ -2,7 +2,7 @@
 //! is told.
 
 use end_to_end::*;
-use local::{stand_in::fault::Effect, system::CLIENT_SECRET};
+use local::{credential::CLIENT_SECRET, stand_in::fault::Effect};
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;

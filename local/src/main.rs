@@ -19,6 +19,7 @@ use connect_dynamics::{
 };
 use local::{
     build::{self, With},
+    credential::Credential,
     life,
     storm::{self, Storm},
     system::{Options, REDELIVERY, System},
@@ -26,7 +27,7 @@ use local::{
 use owo_colors::OwoColorize;
 
 /// Runs the functions on this machine, with an embedded DynamoDB and stand-ins for Dynamics, Entra ID
-/// and Secrets Manager.
+/// and the services of AWS that credentials come from.
 #[derive(Parser)]
 #[command(name = "local", args_conflicts_with_subcommands = true)]
 struct Arguments {
@@ -44,6 +45,9 @@ struct Files {
     /// The folder of the events of a contact's life.
     #[arg(long, value_name = "FOLDER", default_value = "events")]
     events: PathBuf,
+    /// How the application proves to Entra ID who it is; as the configuration says unless given.
+    #[arg(long, value_name = "WAY")]
+    credential: Option<Credential>,
 }
 
 #[derive(Subcommand)]
@@ -152,7 +156,7 @@ async fn run(arguments: Arguments) -> io::Result<ExitCode> {
             listen,
             files,
         } => {
-            let mut options = options(files.config.as_deref())?;
+            let mut options = options(&files)?;
             options.port = port;
             options.listen = listen;
             let configuration = options.configuration.clone();
@@ -203,7 +207,7 @@ fn other_ports(error: io::Error) -> io::Error {
 }
 
 async fn life(files: &Files) -> io::Result<ExitCode> {
-    let options = options(files.config.as_deref())?;
+    let options = options(files)?;
     let events = life::events(&files.events)?;
     build_functions(&options)?;
     let system = System::start(options).await?;
@@ -230,11 +234,14 @@ fn build_functions(options: &Options) -> io::Result<()> {
     build::functions(&options.binaries, With::Local)
 }
 
-fn options(config: Option<&Path>) -> io::Result<Options> {
+fn options(files: &Files) -> io::Result<Options> {
     let mut options = Options::new()?;
-    if let Some(path) = config {
+    if let Some(path) = &files.config {
         let (document, _) = load(path)?;
         options.configuration = serde_json::from_str(&document)?;
+    }
+    if let Some(credential) = files.credential {
+        credential.name_in(&mut options.configuration);
     }
     Ok(options)
 }
@@ -316,7 +323,7 @@ async fn serve(system: &System, listen: Option<IpAddr>, events: &Path) -> io::Re
     println!("\n{}", "The system is up. Ctrl-C ends it.".green().bold());
     for (name, address) in [
         ("Invoke API", addresses.invoke),
-        ("DynamoDB and Secrets Manager", addresses.aws),
+        ("AWS's other services", addresses.aws),
         ("Dataverse", addresses.dataverse),
         ("Entra ID", addresses.entra),
     ] {

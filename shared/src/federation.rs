@@ -15,7 +15,7 @@ use std::{
 use aws_config::SdkConfig;
 use aws_sdk_sts::{
     Client,
-    config::{Builder, Credentials, SharedCredentialsProvider},
+    config::{Builder, Credentials, IdentityCache, SharedCredentialsProvider},
     error::ProvideErrorMetadata,
 };
 use jiff::Timestamp;
@@ -97,35 +97,23 @@ impl Federation {
     /// # Errors
     /// [`FederationError`], with what to do.
     pub async fn token(&self, role_arn: &str, audience: &str) -> Result<String, FederationError> {
-        match self.session(role_arn) {
-            Some(session) => match token(&session, role_arn, audience).await {
-                // Its credentials ended before their time.
-                Err(Failure::OfTheSession(_)) => self.forget(role_arn),
-                Err(Failure::Of(error)) => return Err(error),
+        if let Some(session) = self.session(role_arn) {
+            match token(&session, role_arn, audience).await {
                 Ok(token) => return Ok(token),
-            },
-            None => {}
-        }
-        let session = self.assume(role_arn).await?;
-        match token(&session, role_arn, audience).await {
-            Ok(token) => Ok(token),
-            Err(Failure::Of(error)) => Err(error),
-            Err(Failure::OfTheSession(error)) => {
-                self.forget(role_arn);
-                Err(error)
+                Err(Failure::Of(error)) => return Err(error),
+                // It ended before its time.
+                Err(Failure::OfTheSession(_)) => {}
             }
         }
+        let session = self.assume(role_arn).await?;
+        let answer = token(&session, role_arn, audience).await;
+        answer.map_err(|(Failure::Of(error) | Failure::OfTheSession(error))| error)
     }
 
     fn session(&self, role_arn: &str) -> Option<Client> {
         let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         let (client, usable_until) = sessions.get(role_arn)?;
         (self.clock.now() < *usable_until).then(|| client.clone())
-    }
-
-    fn forget(&self, role_arn: &str) {
-        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.remove(role_arn);
     }
 
     async fn assume(&self, role_arn: &str) -> Result<Client, FederationError> {
@@ -164,6 +152,8 @@ impl Federation {
         );
         let config = Builder::from(&self.config)
             .credentials_provider(SharedCredentialsProvider::new(credentials))
+            // They are in memory already; the cache is the one that all the clients share.
+            .identity_cache(IdentityCache::no_cache())
             .build();
         let session = Client::from_conf(config);
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
