@@ -288,15 +288,15 @@ async fn a_federated_credential_that_does_not_match_is_told_with_what_to_correct
     for (wrong, said) in [
         (
             changed(&|credential| credential.issuer.push('/')),
-            ["AADSTS700211", "correct its Issuer"],
+            ["AADSTS700211", "correct its issuer"],
         ),
         (
             changed(&|credential| credential.audience = "api://another".into()),
-            ["AADSTS700212", "correct its Audience"],
+            ["AADSTS700212", "correct its audience"],
         ),
         (
             changed(&|credential| credential.subject.push_str("-production")),
-            ["AADSTS700213", "correct its Subject identifier"],
+            ["AADSTS700213", "correct its subject"],
         ),
         (
             changed(&|credential| credential.subject = ROLE.replace("connect", "Connect")),

@@ -242,25 +242,25 @@ fn token_refusal(status: u16, refused: &Refused) -> TokenError {
         }
         Some(5_002_723) => "the assertion names no certificate; update the functions",
         Some(700_211) => {
-            "no federated credential of the application has the issuer of this AWS account; in Entra ID correct its Issuer to what `aws iam get-outbound-web-identity-federation-info` prints, with no slash at the end"
+            "no federated credential of the application has the issuer of this AWS account; in Entra ID correct its issuer to what `aws iam get-outbound-web-identity-federation-info` prints, with no slash at the end"
         }
         Some(700_212) => {
-            "no federated credential of the application has this audience; in Entra ID correct its Audience, or connection.federation.audience: api://AzureADTokenExchange unless it is a national cloud"
+            "no federated credential of the application has this audience; in Entra ID correct its audience, or connection.federation.audience: api://AzureADTokenExchange unless it is a national cloud"
         }
         Some(700_213) => {
-            "no federated credential of the application has this role as its subject; in Entra ID correct its Subject identifier to the ARN in connection.federation.roleArn, exactly"
+            "no federated credential of the application has this role as its subject; in Entra ID correct its subject to the ARN in connection.federation.roleArn, exactly"
         }
         Some(7_002_138) => {
-            "the subject of the federated credential differs from the role in upper and lower case; in Entra ID correct its Subject identifier to the ARN in connection.federation.roleArn, exactly"
+            "the subject of the federated credential differs from the role in upper and lower case; in Entra ID correct its subject to the ARN in connection.federation.roleArn, exactly"
         }
         Some(70_021) => {
-            "no federated credential of the application matches; a new one takes some minutes to be known. Then compare its Issuer, Subject identifier and Audience in Entra ID with the account's issuer and connection.federation"
+            "no federated credential of the application matches; a new one takes some minutes to be known. Then compare its issuer, subject and audience in Entra ID with the account's issuer and connection.federation"
         }
         Some(700_024) => {
             "the assertion is not valid at this time; if this lasts, the clocks of the functions and Entra ID differ by minutes"
         }
         Some(50_027) => {
-            "Entra ID takes the assertion for no valid JWT; for a role of AWS, see that the Issuer of the federated credential in Entra ID is this account's own, and that its keys can be read at /.well-known/openid-configuration"
+            "Entra ID takes the assertion for no valid JWT; for a role of AWS, see that the issuer of the federated credential in Entra ID is this account's own, and that its keys can be read at /.well-known/openid-configuration"
         }
         Some(700_016) => {
             "there is no such application in this tenant; check connection.clientId and connection.tenantId"
@@ -318,9 +318,9 @@ mod tests {
             (7_000_277, "is revoked"),
             (1_000_502, "the certificate has ended"),
             (5_002_723, "names no certificate"),
-            (700_211, "correct its Issuer"),
-            (700_212, "correct its Audience"),
-            (700_213, "correct its Subject identifier"),
+            (700_211, "correct its issuer"),
+            (700_212, "correct its audience"),
+            (700_213, "correct its subject"),
             (7_002_138, "upper and lower case"),
             (70_021, "takes some minutes to be known"),
             (700_024, "the clocks"),

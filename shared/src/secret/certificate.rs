@@ -150,6 +150,7 @@ const NO_RSA_KEY: &str = "its private key is no RSA key of 2048 to 8192 bits; ma
 mod tests {
     use super::*;
     use aws_lc_rs::signature::{RSA_PSS_2048_8192_SHA256, UnparsedPublicKey};
+    use base64::{Engine, prelude::BASE64_STANDARD};
     use rcgen::{CertificateParams, KeyPair as Generated, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256};
 
     /// A key, and a certificate of it that ends on the last day of January 2030.
@@ -166,7 +167,12 @@ mod tests {
         let (key, certificate) = pair();
         let (_, other) = pair();
         let (key_pem, pem) = (key.serialize_pem(), certificate.pem());
+        // Before the key as PKCS #1, which older tools write, PKCS #8 has 26 bytes for 2,048 bits.
+        let pkcs1 = BASE64_STANDARD.encode(&key.serialize_der()[26..]);
         for text in [
+            format!(
+                "-----BEGIN RSA PRIVATE KEY-----\n{pkcs1}\n-----END RSA PRIVATE KEY-----\n{pem}"
+            ),
             format!("{key_pem}{pem}"),
             format!("{pem}\n{key_pem}"),
             format!("{}{pem}{key_pem}", other.pem()),
