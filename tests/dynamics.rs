@@ -16,7 +16,7 @@ use connect_dynamics::{
     dataverse::{Dynamics, Http, HttpError, Kind, Method, Repeats, Request, Room},
     integration::Integration,
     integrations::Integrations,
-    secret::Secrets,
+    sources::Sources,
 };
 use end_to_end::{event, invoke, reference, reference_system, system_with};
 use jiff::{SignedDuration, Timestamp};
@@ -38,11 +38,13 @@ use tokio::{
 };
 use uuid::Uuid;
 
+/// The secret that the reference's configuration names.
+const SECRET_ID: &str = "connect-dynamics/default";
+
 struct Environment {
     entra: Entra,
     dataverse: Dataverse,
     secrets: SecretsManager,
-    secret_id: String,
     dynamics: Arc<Dynamics>,
     time: Time,
 }
@@ -77,7 +79,7 @@ async fn environment_with(change: impl FnOnce(&mut Connection)) -> Environment {
     let entra = Entra::new(&connection.tenant_id, &connection.client_id, "made-up");
     let dataverse = Dataverse::new(entra.clone());
     let secrets = SecretsManager::default();
-    secrets.set(&connection.client_secret_id, "made-up");
+    secrets.set(SECRET_ID, "made-up");
     connection.authority = format!("http://{}", http::serve(0, entra.router()).await.unwrap());
     connection.environment_uri = format!(
         "http://{}",
@@ -97,13 +99,12 @@ async fn environment_with(change: impl FnOnce(&mut Connection)) -> Environment {
     let client = Dynamics::new(
         Http::default(),
         &connection,
-        Arc::new(Secrets::new(&config).with_clock(time.clock())),
+        Arc::new(Sources::new(&config).with_clock(time.clock())),
     );
     Environment {
         entra,
         dataverse,
         secrets,
-        secret_id: connection.client_secret_id,
         dynamics: Arc::new(client.with_clock(time.clock())),
         time,
     }
@@ -213,7 +214,7 @@ async fn wrong_settings_say_which() {
             "AADSTS700016): there is no such application",
         ),
         (
-            |c| c.client_secret_id = "nothing".into(),
+            |c| c.client_secret_id = Some("nothing".into()),
             "there is no secret `nothing` in Secrets Manager",
         ),
         (
@@ -510,7 +511,7 @@ async fn a_pause_and_a_token_end_while_the_function_is_frozen() {
 #[tokio::test]
 async fn a_secret_is_read_again_after_an_hour_and_the_old_one_kept_if_that_fails() {
     let environment = environment().await;
-    let (id, secrets) = (&environment.secret_id, &environment.secrets);
+    let (id, secrets) = (SECRET_ID, &environment.secrets);
     environment.dynamics.warm_up(soon()).await.unwrap();
     environment.time.pass(3500);
     environment.dynamics.warm_up(soon()).await.unwrap();
@@ -549,7 +550,7 @@ async fn a_configuration_is_refreshed_before_its_first_use_after_a_rest() {
         .behavior_version(BehaviorVersion::v2026_01_12())
         .build();
     let store = Arc::new(store);
-    let integrations = Integrations::new(store.clone(), Arc::new(Secrets::new(&config)));
+    let integrations = Integrations::new(store.clone(), Arc::new(Sources::new(&config)));
     let integrations = Arc::new(integrations.with_clock(time.clock()));
     let days = async || {
         let loaded = integrations.get("default").await.unwrap();

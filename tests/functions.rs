@@ -3,8 +3,9 @@
 
 use end_to_end::*;
 use local::{
+    credential::CLIENT_SECRET,
     stand_in::fault::{Effect, Faults},
-    system::{CLIENT_SECRET, Options},
+    system::Options,
 };
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use serde_json::{Value as Json, json};

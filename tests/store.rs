@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 use connect_dynamics::{
     history::{History, StepKey},
     integrations::{Integrations, IntegrationsError},
-    secret::Secrets,
+    sources::Sources,
     step::Step,
     store::{Line, List, Store, StoreError, Stored},
 };
@@ -245,8 +245,8 @@ async fn a_warm_function_takes_up_a_changed_configuration_and_never_a_broken_one
     let config = aws_config::SdkConfig::builder()
         .behavior_version(aws_config::BehaviorVersion::v2026_01_12())
         .build();
-    let secrets = Arc::new(Secrets::new(&config));
-    let integrations = Integrations::new(store.clone(), secrets).refresh_after(Duration::ZERO);
+    let sources = Arc::new(Sources::new(&config));
+    let integrations = Integrations::new(store.clone(), sources).refresh_after(Duration::ZERO);
     let integrations = Arc::new(integrations);
     let days = async || {
         let loaded = integrations.get("default").await.unwrap();

@@ -1,4 +1,4 @@
-//! AWS's services that the functions call, at one address: DynamoDB and Secrets Manager.
+//! AWS's services that the functions call, at one address: DynamoDB, Secrets Manager, KMS and STS.
 //!
 //! Owns which of them a request is for, the faults between the functions and the table, and the list of
 //! who called what, which a test holds the functions' policies against.
@@ -23,33 +23,34 @@ use axum::{
 use serde_json::{Value as Json, json};
 
 use crate::{
+    credential::Sources,
     http::close_connection,
     stand_in::{
         fault::{Effect, Faults},
-        secrets_manager::{self, SecretsManager},
+        secrets_manager,
     },
 };
 
 /// How often each access key has used which action, such as `dynamodb:Query index/due`. A function's
-/// key is its name.
-type Calls = BTreeMap<String, BTreeMap<String, u64>>;
+/// key is its name; a role's that a function has assumed is its ARN.
+pub type Calls = BTreeMap<String, BTreeMap<String, u64>>;
 
-/// DynamoDB, with faults before it, and Secrets Manager.
+/// DynamoDB, with faults before it, and the services that credentials come from.
 #[derive(Debug, Clone)]
 pub struct Aws {
     dynamodb: SocketAddr,
     table_faults: Faults,
-    secrets_manager: SecretsManager,
+    sources: Sources,
     client: reqwest::Client,
     calls: Arc<Mutex<Calls>>,
 }
 
 impl Aws {
-    pub fn new(dynamodb: SocketAddr, table_faults: Faults, secrets_manager: SecretsManager) -> Aws {
+    pub fn new(dynamodb: SocketAddr, table_faults: Faults, sources: Sources) -> Aws {
         Aws {
             dynamodb,
             table_faults,
-            secrets_manager,
+            sources,
             client: reqwest::Client::new(),
             calls: Arc::default(),
         }
@@ -62,18 +63,29 @@ impl Aws {
             .with_state(self.clone())
     }
 
-    fn note(&self, headers: &HeaderMap, target: &str, body: &[u8]) {
-        let request: Json = serde_json::from_slice(body).unwrap_or_default();
-        let operation = target.split('.').next_back().unwrap_or_default();
-        let call = if target.starts_with("secretsmanager.") {
-            format!("secretsmanager:{operation} secret")
-        } else if let Some(index) = request["IndexName"].as_str() {
-            format!("dynamodb:{operation} index/{index}")
-        } else {
-            format!("dynamodb:{operation} table")
+    /// Who has called what.
+    pub fn calls(&self) -> Calls {
+        self.calls.lock().expect("no one panics holding it").clone()
+    }
+
+    fn note(&self, access_key: &str, service: Service, operation: &str, body: &[u8]) {
+        let call = match service {
+            Service::SecretsManager => format!("secretsmanager:{operation} secret"),
+            Service::Kms => format!("kms:{operation} key"),
+            Service::Sts if operation == "AssumeRole" => format!("sts:{operation} role"),
+            Service::Sts => format!("sts:{operation} *"),
+            Service::DynamoDb => {
+                let request: Json = serde_json::from_slice(body).unwrap_or_default();
+                match request["IndexName"].as_str() {
+                    Some(index) => format!("dynamodb:{operation} index/{index}"),
+                    None => format!("dynamodb:{operation} table"),
+                }
+            }
         };
+        let role = self.sources.sts.role_of(access_key);
+        let who = role.unwrap_or_else(|| access_key.to_owned());
         let mut calls = self.calls.lock().expect("no one panics holding it");
-        let by_key = calls.entry(access_key(headers)).or_default();
+        let by_key = calls.entry(who).or_default();
         *by_key.entry(call).or_default() += 1;
     }
 
@@ -121,20 +133,55 @@ impl Aws {
     }
 }
 
-async fn answer(State(aws): State<Aws>, headers: HeaderMap, body: Bytes) -> Response<Body> {
+/// A service of AWS.
+#[derive(Clone, Copy)]
+enum Service {
+    DynamoDb,
+    SecretsManager,
+    Kms,
+    Sts,
+}
+
+/// The service and the operation that a request is for. Most are named in a header; STS speaks another
+/// protocol, whose requests are forms.
+fn asked(headers: &HeaderMap, body: &[u8]) -> (Service, String) {
     let target = headers.get("x-amz-target");
     let target = target.map(|target| String::from_utf8_lossy(target.as_bytes()).into_owned());
-    let target = target.unwrap_or_default();
-    aws.note(&headers, &target, &body);
-    if target.starts_with("secretsmanager.") {
-        secrets_manager::answer(State(aws.secrets_manager.clone()), headers, body).await
-    } else {
-        aws.dynamodb(headers, &target, body).await
+    let Some(target) = target else {
+        let action = url::form_urlencoded::parse(body).find(|(name, _)| name == "Action");
+        return match action {
+            Some((_, action)) => (Service::Sts, action.into_owned()),
+            None => (Service::DynamoDb, String::new()),
+        };
+    };
+    let service = match target.split('.').next() {
+        Some("secretsmanager") => Service::SecretsManager,
+        Some("TrentService") => Service::Kms,
+        _ => Service::DynamoDb,
+    };
+    let operation = target.split('.').next_back().unwrap_or_default();
+    (service, operation.to_owned())
+}
+
+async fn answer(State(aws): State<Aws>, headers: HeaderMap, body: Bytes) -> Response<Body> {
+    let (service, operation) = asked(&headers, &body);
+    let access_key = access_key(&headers);
+    aws.note(&access_key, service, &operation, &body);
+    match service {
+        Service::SecretsManager => {
+            secrets_manager::answer(State(aws.sources.secrets_manager.clone()), headers, body).await
+        }
+        Service::Kms => aws.sources.kms.answer(&headers, &body),
+        Service::Sts => aws.sources.sts.answer(&access_key, &headers, &body),
+        Service::DynamoDb => {
+            let target = format!("DynamoDB_20120810.{operation}");
+            aws.dynamodb(headers, &target, body).await
+        }
     }
 }
 
 async fn calls(State(aws): State<Aws>) -> JsonBody<Calls> {
-    JsonBody(aws.calls.lock().expect("no one panics holding it").clone())
+    JsonBody(aws.calls())
 }
 
 /// Of `AWS4-HMAC-SHA256 Credential=<access key>/<date>/...`.

@@ -1,5 +1,6 @@
 pub mod aws;
 pub mod build;
+pub mod credential;
 pub mod http;
 pub mod lambda;
 pub mod life;

@@ -19,6 +19,7 @@ use connect_dynamics::{
 };
 use local::{
     build::{self, With},
+    credential::Credential,
     life::{self, Outcome},
     outage::{self, Outage},
     storm::{self, Storm},
@@ -28,7 +29,7 @@ use owo_colors::OwoColorize;
 use serde_json::{Map, Value as Json};
 
 /// Runs the functions on this machine, with an embedded DynamoDB and stand-ins for Dynamics, Entra ID
-/// and Secrets Manager.
+/// and the services of AWS that credentials come from.
 #[derive(Parser)]
 #[command(name = "local", args_conflicts_with_subcommands = true)]
 struct Arguments {
@@ -49,6 +50,9 @@ struct Files {
     /// Records that Dynamics holds beforehand: a JSON object of entity sets, each with a list of records.
     #[arg(long, value_name = "FILE")]
     records: Option<PathBuf>,
+    /// How the application proves to Entra ID who it is; as the configuration says unless given.
+    #[arg(long, value_name = "WAY")]
+    credential: Option<Credential>,
 }
 
 #[derive(Subcommand)]
@@ -314,6 +318,9 @@ fn prepare(files: &Files) -> io::Result<Prepared> {
         let (document, _) = load(path)?;
         options.configuration = serde_json::from_str(&document)?;
     }
+    if let Some(credential) = files.credential {
+        credential.name_in(&mut options.configuration);
+    }
     let mut events = life::events(&files.events);
     if let Ok(events) = &mut events {
         life::fit(&mut options.configuration, events, &files.events)?;
@@ -411,7 +418,7 @@ async fn serve(system: &System, listen: Option<IpAddr>, events: &Path) -> io::Re
     println!("\n{}", "The system is up. Ctrl-C ends it.".green().bold());
     for (name, address) in [
         ("Invoke API", addresses.invoke),
-        ("DynamoDB and Secrets Manager", addresses.aws),
+        ("AWS's other services", addresses.aws),
         ("Dataverse", addresses.dataverse),
         ("Entra ID", addresses.entra),
     ] {

@@ -19,18 +19,18 @@ use serde_json::{Map, Value as Json};
 
 use crate::{
     aws::Aws,
+    credential::{CLIENT_SECRET, Sources},
     http,
     lambda::{Function, Lambda},
     stand_in::{
-        dataverse::Dataverse, entra::Entra, fault::Faults, secrets_manager::SecretsManager,
+        dataverse::Dataverse, entra::Entra, fault::Faults, kms::Kms,
+        secrets_manager::SecretsManager, sts::Sts,
     },
     table::{self, TABLE_NAME},
 };
 
 /// The reference's examples as a configuration, word for word.
 pub const REFERENCE: &str = include_str!("../reference-integration.json");
-/// The made-up client secret of a local run.
-pub const CLIENT_SECRET: &str = "made-up-client-secret-for-this-machine";
 
 /// The integration of functions that `sam local invoke` runs in containers.
 pub const FOR_CONTAINERS: &str = "sam-local";
@@ -52,7 +52,7 @@ pub const FUNCTIONS: [(&str, u64); 5] = [
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The configuration; the environment's and Entra ID's addresses in it are replaced by the
-    /// stand-ins'.
+    /// stand-ins', and so is the thumbprint of a key in KMS.
     pub configuration: Json,
     /// The folder of the functions' binaries.
     pub binaries: PathBuf,
@@ -104,6 +104,9 @@ pub struct System {
     pub entra: Entra,
     pub dataverse: Dataverse,
     pub secrets_manager: SecretsManager,
+    pub kms: Kms,
+    pub sts: Sts,
+    pub aws: Aws,
     pub lambda: Lambda,
     pub store: Arc<Store>,
     pub integration: Integration,
@@ -114,7 +117,7 @@ pub struct System {
 #[derive(Debug, Clone)]
 pub struct Addresses {
     pub invoke: SocketAddr,
-    /// DynamoDB and Secrets Manager.
+    /// DynamoDB, Secrets Manager, KMS and STS.
     pub aws: SocketAddr,
     pub dataverse: SocketAddr,
     pub entra: SocketAddr,
@@ -131,9 +134,8 @@ impl System {
         let setting = |name: &str| connection[name].as_str().unwrap_or_default().to_owned();
         let entra = Entra::new(&setting("tenantId"), &setting("clientId"), CLIENT_SECRET);
         let dataverse = Dataverse::new(entra.clone());
-        let secrets_manager = SecretsManager::default();
-        let secret = serde_json::json!({"clientSecret": CLIENT_SECRET, "expiresOn": "2030-01-31"});
-        secrets_manager.set(&setting("clientSecretId"), &secret.to_string());
+        let sources = Sources::default();
+        sources.prepare(connection, &entra);
 
         let serve = async |offset: u16, router: Router| -> io::Result<SocketAddr> {
             let port = match options.port {
@@ -147,7 +149,7 @@ impl System {
             Ok(address)
         };
         let dynamodb = table::serve(0).await?;
-        let aws = Aws::new(dynamodb, options.table_faults, secrets_manager.clone());
+        let aws = Aws::new(dynamodb, options.table_faults, sources.clone());
         let aws_address = serve(1, aws.router()).await?;
         let dataverse_address = serve(2, dataverse.router()).await?;
         let entra_address = serve(3, entra.router()).await?;
@@ -197,7 +199,10 @@ impl System {
         Ok(System {
             entra,
             dataverse,
-            secrets_manager,
+            secrets_manager: sources.secrets_manager,
+            kms: sources.kms,
+            sts: sources.sts,
+            aws,
             lambda,
             store,
             integration,
@@ -225,6 +230,10 @@ impl System {
         connection["scope"] = format!("http://{}/.default", self.addresses.dataverse).into();
         connection["environmentUri"] = address(self.addresses.dataverse).into();
         connection["authority"] = address(self.addresses.entra).into();
+        let certificate = self.integration.connection().certificate.as_ref();
+        if let Some(thumbprint) = certificate.and_then(|it| it.thumbprint.as_ref()) {
+            connection["certificate"]["thumbprint"] = thumbprint.as_str().into();
+        }
         configuration["name"] = FOR_CONTAINERS.into();
         let document = configuration.to_string();
         Integration::load(&document).map_err(io::Error::other)?;

@@ -21,6 +21,10 @@ fn arguments_that_cannot_be_are_refused_in_words() {
             "it must be a number, and at least 1",
         ),
         ("storm --faults 1", "it must be from 0 to 0.9"),
+        (
+            "life --credential password",
+            "secret, certificate, kms, federation",
+        ),
         ("storm --config x", "unexpected argument '--config'"),
         ("check", "--config <FILE>"),
         ("--config nowhere.json", "nowhere.json: No such file"),

@@ -28,7 +28,7 @@ use crate::{
     metrics,
     queue::{Batch, Message},
     reply::Reply,
-    secret::Secrets,
+    sources::Sources,
     step::Step,
     store::{Line, Store},
 };
@@ -123,8 +123,8 @@ async fn set_up(prepare: impl FnOnce(Store, Line) -> Store) -> Result<Worker, Er
     let config = aws_config().await;
     let store = prepare(Store::new(&config, &table), Line::of(&integration));
     let store = Arc::new(store);
-    let secrets = Arc::new(Secrets::new(&config));
-    let integrations = Arc::new(Integrations::new(store.clone(), secrets));
+    let sources = Arc::new(Sources::new(&config));
+    let integrations = Arc::new(Integrations::new(store.clone(), sources));
     let worker = Worker::new(store, integrations, &integration);
     worker.warm_up(Instant::now() + WARM_UP).await;
     Ok(worker)

@@ -19,7 +19,7 @@ use crate::{
     configuration::ConfigurationError,
     dataverse::{Dynamics, Http},
     integration::Integration,
-    secret::Secrets,
+    sources::Sources,
     store::{Store, StoreError},
 };
 
@@ -57,7 +57,7 @@ pub enum IntegrationsError {
 pub struct Integrations {
     store: Arc<Store>,
     http: Http,
-    secrets: Arc<Secrets>,
+    sources: Arc<Sources>,
     /// The last good ones, and when each was last looked for in the table.
     loaded: Mutex<HashMap<String, (Arc<Loaded>, Timestamp)>>,
     refresh_after: Duration,
@@ -65,11 +65,11 @@ pub struct Integrations {
 }
 
 impl Integrations {
-    pub fn new(store: Arc<Store>, secrets: Arc<Secrets>) -> Integrations {
+    pub fn new(store: Arc<Store>, sources: Arc<Sources>) -> Integrations {
         Integrations {
             store,
             http: Http::default(),
-            secrets,
+            sources,
             loaded: Mutex::default(),
             refresh_after: REFRESH,
             clock: Clock::default(),
@@ -177,7 +177,7 @@ impl Integrations {
             // The token and the open connections stay good.
             Some(last) if last.integration.connection() == connection => last.dynamics.clone(),
             _ => {
-                let client = Dynamics::new(self.http.clone(), connection, self.secrets.clone());
+                let client = Dynamics::new(self.http.clone(), connection, self.sources.clone());
                 Arc::new(client.with_clock(self.clock.clone()))
             }
         };

@@ -9,7 +9,7 @@
 //! | step | [`step`], and what the [`configuration`] says of it |
 //! | what is remembered | [`history`], the state machine |
 //! | rendered request | [`integration`], the configuration compiled: [`template`]s make a [`request`] |
-//! | Dynamics and its response | [`dataverse`], with the client secret from [`secret`] |
+//! | Dynamics and its response | [`dataverse`], with a credential from [`secret`], [`signing`] or [`federation`] |
 //! | stored | [`store`], the table |
 //! | reply | [`reply`] |
 //!
@@ -37,6 +37,7 @@ mod crash;
 pub mod dataverse;
 pub mod delivery;
 pub mod event;
+pub mod federation;
 pub mod function;
 pub mod history;
 pub mod integration;
@@ -47,6 +48,8 @@ pub mod recording;
 pub mod reply;
 pub mod request;
 pub mod secret;
+pub mod signing;
+pub mod sources;
 pub mod step;
 pub mod store;
 pub mod template;

@@ -15,7 +15,7 @@
 //! | `OldestPendingAge` | | seconds since the oldest of their steps was intended; 0 when none waits |
 //! | `FailedContacts` | | contacts in the table with a failed step and none pending |
 //! | `FailedDaysLeft` | | days until the first of them is deleted; 365 when there is none |
-//! | `SecretDaysLeft` | | days until the first secret of the integrations ends, when Secrets Manager says when |
+//! | `SecretDaysLeft` | | days until the first client secret or certificate of the integrations ends, when Secrets Manager says when |
 //! | `EventNotStored` | | events of flows that could not be stored: the log holds them |
 
 use std::{
@@ -151,7 +151,7 @@ fn whole(number: i64) -> f64 {
     number as f64
 }
 
-/// The client secret ends on that day.
+/// The client secret, or the certificate, ends on that day.
 pub(crate) fn secret_ends(day: Date) {
     let today = Offset::UTC.to_datetime(Timestamp::now()).date();
     let days = today

@@ -1,4 +1,4 @@
-//! Stand-ins for what is not ours: Entra ID, Dataverse and Secrets Manager.
+//! Stand-ins for what is not ours: Entra ID, Dataverse, Secrets Manager, KMS and STS.
 //!
 //! They refuse what the real ones refuse and can be told to fail. They are for this machine only:
 //! they hold made-up secrets and trust whoever reaches loopback.
@@ -6,8 +6,11 @@
 pub mod dataverse;
 pub mod entra;
 pub mod fault;
+pub mod kms;
 pub mod limits;
+pub mod pair;
 pub mod secrets_manager;
+pub mod sts;
 
 use axum::{
     body::Body,

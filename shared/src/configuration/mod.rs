@@ -4,6 +4,7 @@
 //! read (`read`), and the checks of everything in it but its templates (`settings`). What is made of it
 //! is [`crate::integration`]'s.
 
+mod credential;
 mod read;
 mod settings;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
+pub use self::credential::{CertificateConfiguration, Credential, FederationConfiguration};
 pub(crate) use self::{
     read::{Reading, read},
     settings::{check_settings, is_identifier, is_integration_name, is_name},
@@ -88,6 +90,7 @@ fn default_flow_budget() -> u32 {
 /// Step 1: the Dynamics environment and how to reach it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("oneOf" = credential::one_of(&[&["clientSecretId"], &["certificate"], &["federation"]])))]
 pub struct Connection {
     /// The environment's URI: `https://example.crm.dynamics.com`.
     pub environment_uri: String,
@@ -100,12 +103,21 @@ pub struct Connection {
     pub tenant_id: String,
     /// The client id of the app registration.
     pub client_id: String,
-    /// The name or ARN of the Secrets Manager secret that holds the client secret.
-    pub client_secret_id: String,
+    /// The name or ARN of the Secrets Manager secret that holds the client secret. Name this, or
+    /// `certificate`, or `federation`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_secret_id: Option<String>,
+    /// A certificate in place of a client secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateConfiguration>,
+    /// A role of AWS in place of a client secret: then there is no secret that could expire.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub federation: Option<FederationConfiguration>,
     /// The scope to ask a token for; the environment's URI with `/.default` appended unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
-    /// Entra ID's address; other for national clouds (`https://login.microsoftonline.us`).
+    /// Entra ID's address. Only Microsoft's own are taken: another one is that of a national cloud
+    /// (`https://login.microsoftonline.us`, `https://login.partner.microsoftonline.cn`).
     #[serde(default = "default_authority")]
     pub authority: String,
     /// The bucket that Amazon Connect stores recordings and transcripts in. Objects of any other

@@ -9,7 +9,8 @@ use serde_path_to_error::{Path, Segment};
 
 use super::Configuration;
 
-/// A valid document that has every field which must not be missing.
+/// A document that has every field which must not be missing, and those whose value may be of the wrong
+/// type. It is valid but for one thing: it names every credential, of which a valid one names one.
 const EXAMPLE: &str = include_str!("example.json");
 /// More mistakes than this are a document of another kind.
 const MAX_MISTAKES: usize = 100;

@@ -4,7 +4,7 @@
 use url::Url;
 use uuid::Uuid;
 
-use super::Configuration;
+use super::{Configuration, credential::check_credential};
 
 /// What is wrong with the settings, each with its place.
 pub(crate) fn check_settings(configuration: &Configuration) -> Vec<String> {
@@ -12,6 +12,14 @@ pub(crate) fn check_settings(configuration: &Configuration) -> Vec<String> {
     check.settings(configuration);
     check.problems
 }
+
+/// Entra ID's addresses: the worldwide one, that of the US government, and that of China.
+/// <https://learn.microsoft.com/entra/identity-platform/authentication-national-cloud>
+const LOGIN_HOSTS: [&str; 3] = [
+    "https://login.microsoftonline.com",
+    "https://login.microsoftonline.us",
+    "https://login.partner.microsoftonline.cn",
+];
 
 #[derive(Default)]
 struct Check {
@@ -41,11 +49,6 @@ impl Check {
             &connection.environment_uri,
             "https://example.crm.dynamics.com",
         );
-        self.origin(
-            "connection.authority",
-            &connection.authority,
-            "https://login.microsoftonline.com",
-        );
         let version = connection.api_version.split('.');
         if !version
             .clone()
@@ -66,9 +69,8 @@ impl Check {
         if Uuid::try_parse(&connection.client_id).is_err() {
             self.problem("connection.clientId: it must be the app registration's application (client) id, a GUID");
         }
-        if connection.client_secret_id.trim().is_empty() {
-            self.problem("connection.clientSecretId: it must be the name or ARN of a secret in Secrets Manager");
-        }
+        self.authority(&connection.authority);
+        self.problems.extend(check_credential(connection));
         if !connection.token_scope().ends_with("/.default") {
             self.problem(
                 "connection.scope: it must be the environment's URI with `/.default` appended",
@@ -93,8 +95,24 @@ impl Check {
         }
     }
 
-    /// An https origin, or http on this machine for a local run.
-    fn origin(&mut self, field: &str, uri: &str, example: &str) {
+    /// One of Microsoft's addresses, or this machine for a local run: whoever changes a configuration must
+    /// not be able to have the credential sent elsewhere.
+    fn authority(&mut self, authority: &str) {
+        let field = "connection.authority";
+        if !self.origin(field, authority, LOGIN_HOSTS[0]) {
+            return;
+        }
+        let is_microsofts = LOGIN_HOSTS.contains(&authority.trim_end_matches('/'));
+        if !is_microsofts && !Url::parse(authority).is_ok_and(|url| is_this_machine(&url)) {
+            self.problem(format!(
+                "{field}: the credential is sent to Microsoft only; it must be {}",
+                LOGIN_HOSTS.join(", or ")
+            ));
+        }
+    }
+
+    /// An https origin, or http on this machine for a local run. Tells whether it is.
+    fn origin(&mut self, field: &str, uri: &str, example: &str) -> bool {
         let problem = match Url::parse(uri) {
             Err(error) => Some(format!("{error}")),
             Ok(url)
@@ -111,9 +129,11 @@ impl Check {
             }
             Ok(_) => None,
         };
+        let is_origin = problem.is_none();
         if let Some(problem) = problem {
             self.problem(format!("{field}: {problem}; for example {example}"));
         }
+        is_origin
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
     request::{Kind, Method, Request},
     token::Tokens,
 };
-use crate::{clock::Clock, configuration::Connection, metrics, secret::Secrets};
+use crate::{clock::Clock, configuration::Connection, metrics, sources::Sources};
 
 /// An attempt that has less time than this is not begun.
 const MIN_ATTEMPT: Duration = Duration::from_millis(50);
@@ -43,9 +43,9 @@ pub enum Repeats {
 }
 
 impl Dynamics {
-    pub fn new(http: Http, connection: &Connection, secrets: Arc<Secrets>) -> Dynamics {
+    pub fn new(http: Http, connection: &Connection, sources: Arc<Sources>) -> Dynamics {
         Dynamics {
-            tokens: Tokens::new(http.clone(), connection, secrets),
+            tokens: Tokens::new(http.clone(), connection, sources),
             http,
             service_root: connection.service_root(),
             pace: Pace::new(Clock::default()),

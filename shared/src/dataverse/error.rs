@@ -694,7 +694,9 @@ mod tests {
                 false,
             ),
             (
-                DynamicsError::NoToken(crate::secret::SecretError::NotFound("x".into()).into()),
+                DynamicsError::NoToken(TokenError::Credential(
+                    super::super::CredentialError::NoRandomness,
+                )),
                 false,
                 false,
                 false,

@@ -8,6 +8,8 @@
 //! | `client` | sending: headers, repeats, the read after a create that was there already |
 //! | `pace` | how many requests an environment is sent at once, and when none: limits and the breaker |
 //! | `token` | Entra ID's tokens |
+//! | `credential` | proving to Entra ID who we are |
+//! | `assertion` | the form of what a certificate's key signs for that |
 //! | `http` | one exchange, bounded in size and time |
 //! | `columns` | the tables that contacts are usually written to: their columns and lookups |
 //! | `literal` | how values are written in an address |
@@ -18,9 +20,11 @@
 //! other module of the library knows reqwest.
 
 mod answer;
+mod assertion;
 mod client;
 pub mod columns;
 mod connection;
+mod credential;
 mod error;
 mod http;
 pub(crate) mod literal;
@@ -32,6 +36,7 @@ mod token;
 pub use self::{
     answer::Response,
     client::{Dynamics, Repeats},
+    credential::CredentialError,
     error::{DynamicsError, Refusal},
     http::{Http, HttpError},
     pace::Room,

@@ -2,8 +2,9 @@
 //!
 //! Owns fetching and keeping them
 //! (<https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow>): one fetch
-//! for however many wait, kept until five minutes before the end, and the client secret read again
-//! once when Entra ID refuses it, so that a rotated secret needs no restart.
+//! for however many wait, kept until five minutes before the end, and one more attempt when Entra ID
+//! refuses the credential and there is another by now, so that a rotation needs no restart. What proves
+//! who we are is [`super::credential`]'s.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,15 +17,11 @@ use tokio::{
 
 use super::{
     answer::{DAY, retry_after},
+    credential::{CredentialError, Proof, Prover},
     error::{MAX_CODE, shortened},
     http::{Http, HttpError, Over},
 };
-use crate::{
-    clock::Clock,
-    configuration::Connection,
-    metrics,
-    secret::{ClientSecret, SecretError, Secrets},
-};
+use crate::{clock::Clock, configuration::Connection, sources::Sources};
 
 /// A token is not used in the last minutes of its life: a request it goes with may take some.
 const MARGIN: Duration = Duration::from_secs(300);
@@ -39,8 +36,8 @@ pub enum TokenError {
         status: u16,
         retry_after: Option<Duration>,
     },
-    #[error("no client secret: {0}")]
-    Secret(#[from] SecretError),
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
     #[error("Entra ID refused to give a token ({code}): {advice}")]
     Refused { code: String, advice: String },
 }
@@ -53,7 +50,7 @@ impl TokenError {
                 true
             }
             TokenError::Http(HttpError::Timeout | HttpError::NoTls(_))
-            | TokenError::Secret(_)
+            | TokenError::Credential(_)
             | TokenError::Refused { .. } => false,
         }
     }
@@ -85,8 +82,7 @@ pub(super) struct Tokens {
     endpoint: String,
     client_id: String,
     scope: String,
-    secret_id: String,
-    secrets: Arc<Secrets>,
+    prover: Prover,
     clock: Clock,
     /// Held while a token is fetched, so that it is fetched once; a waiter whose time is up leaves.
     current: Mutex<Option<Token>>,
@@ -107,21 +103,24 @@ struct Refused {
 }
 
 impl Tokens {
-    pub(super) fn new(http: Http, connection: &Connection, secrets: Arc<Secrets>) -> Tokens {
+    pub(super) fn new(http: Http, connection: &Connection, sources: Arc<Sources>) -> Tokens {
         Tokens {
             http,
             endpoint: connection.token_endpoint(),
             client_id: connection.client_id.clone(),
             scope: connection.token_scope(),
-            secret_id: connection.client_secret_id.clone(),
-            secrets,
+            prover: Prover::new(connection, sources),
             clock: Clock::default(),
             current: Mutex::new(None),
         }
     }
 
     pub(super) fn with_clock(self, clock: Clock) -> Tokens {
-        Tokens { clock, ..self }
+        Tokens {
+            prover: self.prover.with_clock(clock.clone()),
+            clock,
+            ..self
+        }
     }
 
     /// A token that can be used now.
@@ -157,28 +156,27 @@ impl Tokens {
     }
 
     async fn fetch(&self, deadline: Instant) -> Result<Token, TokenError> {
-        let secret = self.secrets.get(&self.secret_id).await?;
-        tell_its_end(&secret);
-        match self.request(&secret, deadline).await {
-            Err(TokenError::Refused { code, advice }) if SECRET_CODES.contains(&code.as_str()) => {
-                let fresh = self.secrets.fetch(&self.secret_id).await?;
-                tell_its_end(&fresh);
-                if fresh == secret {
-                    return Err(TokenError::Refused { code, advice });
-                }
-                self.request(&fresh, deadline).await
+        let proof = self.prover.proof().await?;
+        let refused = match self.request(&proof, deadline).await {
+            Err(TokenError::Refused { code, advice }) => (code, advice),
+            granted => return granted,
+        };
+        match self.prover.in_place_of(&proof, &refused.0).await? {
+            Some(another) => self.request(&another, deadline).await,
+            None => {
+                let (code, advice) = refused;
+                Err(TokenError::Refused { code, advice })
             }
-            granted => granted,
         }
     }
 
-    async fn request(&self, secret: &ClientSecret, deadline: Instant) -> Result<Token, TokenError> {
-        let form = [
+    async fn request(&self, proof: &Proof, deadline: Instant) -> Result<Token, TokenError> {
+        let mut form = vec![
             ("grant_type", "client_credentials"),
             ("client_id", &self.client_id),
-            ("client_secret", secret.expose()),
             ("scope", &self.scope),
         ];
+        form.extend(proof.fields());
         let asked_at = self.clock.now();
         let request = |client: &reqwest::Client| {
             client
@@ -213,13 +211,6 @@ impl Tokens {
     }
 }
 
-/// The metric follows a rotation, too.
-fn tell_its_end(secret: &ClientSecret) {
-    if let Some(day) = secret.expires_on {
-        metrics::secret_ends(day);
-    }
-}
-
 /// How long of its life a token is used.
 fn usable(lifetime: Duration) -> Duration {
     let lifetime = lifetime.min(DAY);
@@ -230,9 +221,6 @@ fn usable(lifetime: Duration) -> Duration {
     }
 }
 
-/// The client secret is wrong, or has ended.
-const SECRET_CODES: [&str; 2] = ["AADSTS7000215", "AADSTS7000222"];
-
 /// <https://learn.microsoft.com/entra/identity-platform/reference-error-codes>
 fn token_refusal(status: u16, refused: &Refused) -> TokenError {
     let number = refused.error_codes.first().copied();
@@ -242,6 +230,37 @@ fn token_refusal(status: u16, refused: &Refused) -> TokenError {
         }
         Some(7_000_222) => {
             "the client secret has expired; create a new one and put its value into Secrets Manager"
+        }
+        Some(700_027) => {
+            "the application has no such certificate, or its key did not sign this; upload the certificate to the application in Entra ID (Certificates & secrets, Certificates), and see that connection.certificate names the same certificate and its own key, and that it has not ended"
+        }
+        Some(7_000_214 | 7_000_277) => {
+            "the certificate is revoked; make a new one, upload it to the application in Entra ID, and put it where connection.certificate says"
+        }
+        Some(1_000_502) => {
+            "the certificate has ended, or is not valid yet; make a new one, upload it to the application in Entra ID, and put it where connection.certificate says"
+        }
+        Some(5_002_723) => "the assertion names no certificate; update the functions",
+        Some(700_211) => {
+            "no federated credential of the application has the issuer of this AWS account; in Entra ID correct its issuer to what `aws iam get-outbound-web-identity-federation-info` prints, with no slash at the end"
+        }
+        Some(700_212) => {
+            "no federated credential of the application has this audience; in Entra ID correct its audience, or connection.federation.audience: api://AzureADTokenExchange unless it is a national cloud"
+        }
+        Some(700_213) => {
+            "no federated credential of the application has this role as its subject; in Entra ID correct its subject to the ARN in connection.federation.roleArn, exactly"
+        }
+        Some(7_002_138) => {
+            "the subject of the federated credential differs from the role in upper and lower case; in Entra ID correct its subject to the ARN in connection.federation.roleArn, exactly"
+        }
+        Some(70_021) => {
+            "no federated credential of the application matches; a new one takes some minutes to be known. Then compare its issuer, subject and audience in Entra ID with the account's issuer and connection.federation"
+        }
+        Some(700_024) => {
+            "the assertion is not valid at this time; if this lasts, the clocks of the functions and Entra ID differ by minutes"
+        }
+        Some(50_027) => {
+            "Entra ID takes the assertion for no valid JWT; for a role of AWS, see that the issuer of the federated credential in Entra ID is this account's own, and that its keys can be read at /.well-known/openid-configuration"
         }
         Some(700_016) => {
             "there is no such application in this tenant; check connection.clientId and connection.tenantId"
@@ -294,6 +313,18 @@ mod tests {
             (7_000_215, "the client secret is wrong"),
             (7_000_222, "the client secret has expired"),
             (700_016, "no such application"),
+            (700_027, "upload the certificate to the application"),
+            (7_000_214, "is revoked"),
+            (7_000_277, "is revoked"),
+            (1_000_502, "the certificate has ended"),
+            (5_002_723, "names no certificate"),
+            (700_211, "correct its issuer"),
+            (700_212, "correct its audience"),
+            (700_213, "correct its subject"),
+            (7_002_138, "upper and lower case"),
+            (70_021, "takes some minutes to be known"),
+            (700_024, "the clocks"),
+            (50_027, "no valid JWT"),
             (90_002, "no such tenant"),
             (900_023, "no such tenant"),
             (500_011, "connection.scope must be"),
@@ -333,16 +364,10 @@ mod tests {
         let config = aws_config::SdkConfig::builder()
             .behavior_version(aws_config::BehaviorVersion::v2026_01_12())
             .build();
-        let tokens = Tokens {
-            http: Http::default(),
-            endpoint: String::new(),
-            client_id: String::new(),
-            scope: String::new(),
-            secret_id: String::new(),
-            secrets: Arc::new(Secrets::new(&config)),
-            clock: Clock::default(),
-            current: Mutex::new(None),
-        };
+        let document = include_str!("../../../local/reference-integration.json");
+        let integration = crate::integration::Integration::load(document).unwrap();
+        let sources = Arc::new(Sources::new(&config));
+        let tokens = Tokens::new(Http::default(), integration.connection(), sources);
         let token = |value: &str| Token {
             value: value.into(),
             usable_until: Timestamp::MAX,
