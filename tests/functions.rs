@@ -897,3 +897,57 @@ async fn of_a_batch_what_could_not_be_stored_and_nothing_else_comes_again() {
         assert!(system.store.load(contact).await.unwrap().is_some());
     }
 }
+
+#[tokio::test]
+async fn a_connection_can_be_tried_before_it_counts() {
+    let system = reference_system().await;
+    let start = |contact| flow(contact, json!({}), json!({}));
+    let reply = invoke(&system, "contact-start", &start(Uuid::new_v4())).await;
+    assert_reply!(reply, {"status": "delivered"});
+    let name = system.integration.name().to_owned();
+    let tried = async |name: &str| {
+        let order = json!({"tryConnection": name});
+        let tried = invoke_raw(&system, "redelivery", &order).await;
+        assert!(!tried.is_error, "{:?}", tried.payload);
+        tried.payload
+    };
+    let works = tried(&name).await;
+    assert_eq!(
+        (&works["works"], &works["message"]),
+        (&json!(true), &Json::Null)
+    );
+    assert_eq!(works["userId"], "00000000-0000-4000-8000-000000000002");
+    assert_eq!(
+        works["environment"],
+        system.addresses.dataverse.to_string(),
+        "the hosts that it leads to are told"
+    );
+
+    // The new secret is mistyped. Warm functions go on with the old one; the trial does not.
+    let connection = system.integration.connection();
+    let secret_id = connection.client_secret_id.as_deref().unwrap();
+    let mistyped = json!({"clientSecret": "mistyped"}).to_string();
+    system.secrets_manager.set(secret_id, &mistyped);
+    let broken = tried(&name).await;
+    assert_eq!(broken["works"], false);
+    let message = broken["message"].as_str().unwrap();
+    assert!(
+        message.contains("AADSTS7000215") && !message.contains("mistyped"),
+        "{message}"
+    );
+    let reply = invoke(&system, "contact-start", &start(Uuid::new_v4())).await;
+    assert_reply!(reply, {"status": "delivered"});
+
+    let unknown = tried("elsewhere").await;
+    assert_eq!(unknown["works"], false);
+    let message = unknown["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("there is no integration `elsewhere`"),
+        "{message}"
+    );
+    system.dataverse.set_application_user(false);
+    let secret = json!({"clientSecret": CLIENT_SECRET}).to_string();
+    system.secrets_manager.set(secret_id, &secret);
+    let message = tried(&name).await["message"].to_string();
+    assert!(message.contains("application user"), "{message}");
+}

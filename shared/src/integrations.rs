@@ -12,7 +12,12 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tokio::{task::JoinHandle, time::timeout};
+use serde::{Deserialize, Serialize};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
+use uuid::Uuid;
 
 use crate::{
     clock::Clock,
@@ -50,6 +55,24 @@ pub enum IntegrationsError {
     },
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// What came of trying a connection.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Trial {
+    pub integration: String,
+    /// The hosts that the configuration leads to; empty when it cannot be loaded.
+    pub environment: String,
+    pub authority: String,
+    /// Entra ID has given a token, and Dynamics has answered.
+    pub works: bool,
+    /// The application user in Dynamics.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<Uuid>,
+    /// Why it does not work, and what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// See the [module](self).
@@ -144,6 +167,40 @@ impl Integrations {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Tries an integration's connection as a function would that starts now: with the configuration, the
+    /// secret and the role as they are, and nothing that is in memory.
+    pub async fn try_connection(&self, name: &str, deadline: Instant) -> Trial {
+        let mut trial = Trial {
+            integration: name.to_owned(),
+            ..Trial::default()
+        };
+        let integration = match self.store.integration(name).await {
+            Ok(Some(document)) => compiled(name, &document),
+            Ok(None) => Err(IntegrationsError::Unknown(name.to_owned())),
+            Err(error) => Err(error.into()),
+        };
+        let answer = match integration {
+            Err(error) => Err(error.to_string()),
+            Ok(integration) => {
+                let connection = integration.connection();
+                let (environment, authority) = connection.hosts();
+                (trial.environment, trial.authority) = (environment, authority);
+                let sources = Arc::new(self.sources.fresh());
+                let dynamics = Dynamics::new(Http::default(), connection, sources);
+                let answer = dynamics.who_am_i(deadline).await;
+                answer.map_err(|error| error.to_string())
+            }
+        };
+        match answer {
+            Ok(answer) => {
+                trial.works = true;
+                trial.user_id = answer.record_id;
+            }
+            Err(error) => trial.message = Some(error),
+        }
+        trial
+    }
+
     async fn load(
         &self,
         name: &str,
@@ -157,21 +214,7 @@ impl Integrations {
         if let Some(last) = last.as_ref().filter(|last| last.document == document) {
             return Ok(last.clone());
         }
-        let integration =
-            Integration::load(&document).map_err(|error| IntegrationsError::Invalid {
-                name: name.to_owned(),
-                error,
-            })?;
-        if integration.name() != name {
-            // Contacts are stored under the name that the document gives itself.
-            return Err(IntegrationsError::Invalid {
-                name: name.to_owned(),
-                error: ConfigurationError(vec![format!(
-                    "name: the document is saved as `{name}` and calls itself `{}`; save it under its own name",
-                    integration.name()
-                )]),
-            });
-        }
+        let integration = compiled(name, &document)?;
         let connection = integration.connection();
         let dynamics = match last {
             // The token and the open connections stay good.
@@ -197,4 +240,20 @@ impl Integrations {
         self.lock().insert(name.to_owned(), (loaded.clone(), now));
         Ok(loaded)
     }
+}
+
+fn compiled(name: &str, document: &str) -> Result<Integration, IntegrationsError> {
+    let invalid = |error| IntegrationsError::Invalid {
+        name: name.to_owned(),
+        error,
+    };
+    let integration = Integration::load(document).map_err(invalid)?;
+    if integration.name() == name {
+        return Ok(integration);
+    }
+    // Contacts are stored under the name that the document gives itself.
+    Err(invalid(ConfigurationError(vec![format!(
+        "name: the document is saved as `{name}` and calls itself `{}`; save it under its own name",
+        integration.name()
+    )])))
 }

@@ -19,6 +19,7 @@
 //! | `EventNotStored` | | events of flows that could not be stored: the log holds them |
 
 use std::{
+    collections::BTreeMap,
     io::Write,
     sync::{Mutex, OnceLock, PoisonError},
     time::Duration,
@@ -151,11 +152,16 @@ fn whole(number: i64) -> f64 {
     number as f64
 }
 
-/// The client secret, or the certificate, ends on that day.
-pub(crate) fn secret_ends(day: Date) {
+/// The client secret or the certificate in this secret ends on that day. What is measured is the first end
+/// of all that this process uses.
+pub(crate) fn secret_ends(secret_id: &str, day: Date) {
+    static ENDS: Mutex<BTreeMap<String, Date>> = Mutex::new(BTreeMap::new());
+    let mut ends = ENDS.lock().unwrap_or_else(PoisonError::into_inner);
+    ends.insert(secret_id.to_owned(), day);
+    let first = ends.values().min().copied().unwrap_or(day);
     let today = Offset::UTC.to_datetime(Timestamp::now()).date();
     let days = today
-        .until(day)
+        .until(first)
         .map(|span| span.get_days())
         .unwrap_or_default();
     metrics::gauge!("SecretDaysLeft").set(f64::from(days));
@@ -168,8 +174,10 @@ pub(crate) fn not_stored() {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use jiff::ToSpan;
     use serde_json::{Value as Json, json};
+
+    use super::*;
 
     /// One test, as there is one collector in a process.
     #[test]
@@ -182,6 +190,11 @@ mod tests {
         step(Step::ContactEnd, State::Failed);
         step(Step::ContactEnd, State::Delivered);
         waiting(3, 7);
+        let today = Offset::UTC.to_datetime(Timestamp::now()).date();
+        let in_days = |days: i64| today.saturating_add(days.days());
+        for (secret, days) in [("a", 90), ("b", 40), ("c", 60), ("b", 400)] {
+            secret_ends(secret, in_days(days));
+        }
         collected.flush(&mut log);
         let lines = String::from_utf8(log).unwrap();
         let (mut latencies, mut names) = (Vec::new(), Vec::new());
@@ -189,6 +202,12 @@ mod tests {
             let line: Json = serde_json::from_str(line).unwrap();
             let directive = &line["_aws"]["CloudWatchMetrics"][0];
             assert_eq!(line["Stack"], "local");
+            if let Some(days) = line["SecretDaysLeft"].as_f64() {
+                assert!(
+                    (59.0..=60.0).contains(&days),
+                    "the first of a, b and c: {days}"
+                );
+            }
             let dimensions = match line["Step"].as_str() {
                 Some(step) => {
                     assert_eq!(step, "contact-end");
@@ -214,6 +233,7 @@ mod tests {
                 ("Failed", false),
                 ("Failed", true),
                 ("OldestPendingAge", false),
+                ("SecretDaysLeft", false),
                 ("WaitingContacts", false)
             ]
             .map(|(name, by_step)| (name.to_owned(), by_step))

@@ -10,6 +10,7 @@ pub struct Sources {
     pub secrets: Secrets,
     pub keys: Keys,
     pub federation: Federation,
+    config: SdkConfig,
 }
 
 impl Sources {
@@ -18,7 +19,14 @@ impl Sources {
             secrets: Secrets::new(config),
             keys: Keys::new(config),
             federation: Federation::new(config),
+            config: config.clone(),
         }
+    }
+
+    /// The same services, with nothing in memory of what they gave.
+    #[must_use]
+    pub fn fresh(&self) -> Sources {
+        Sources::new(&self.config)
     }
 
     /// Counts the age of what they gave by another clock than the system's.

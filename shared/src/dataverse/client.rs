@@ -97,6 +97,22 @@ impl Dynamics {
         Ok(())
     }
 
+    /// Asks who we are: a request that every user of an environment may send, and that changes nothing.
+    /// <https://learn.microsoft.com/power-apps/developer/data-platform/webapi/reference/whoami>
+    ///
+    /// # Errors
+    /// As [`Dynamics::send_with`].
+    pub async fn who_am_i(&self, deadline: Instant) -> Result<Response, DynamicsError> {
+        let request = Request {
+            method: Method::Get,
+            path: "WhoAmI".into(),
+            body: None,
+            kind: Kind::Read,
+            primary_key: "UserId".into(),
+        };
+        self.send(&request, deadline).await
+    }
+
     /// Sends a request, again if that is safe and there is time, and returns the answer.
     ///
     /// # Errors

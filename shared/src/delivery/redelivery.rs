@@ -10,7 +10,7 @@
 //! is at least once: leases keep them apart.
 //!
 //! By hand it is invoked with `{"contactId": "..."}` or `{"failedSince": "2026-02-04T00:00:00Z"}` and tries
-//! failed steps again.
+//! failed steps again, or with `{"tryConnection": "default"}` and tries that integration's connection.
 
 use std::{
     collections::HashSet,
@@ -38,6 +38,7 @@ use super::{
 use crate::{
     dataverse::{Dynamics, Room},
     history::{History, State},
+    integrations::Trial,
     metrics,
     store::{Entry, Line, List, StoreError, Stored},
 };
@@ -59,6 +60,16 @@ pub enum Order {
     Contact(Uuid),
     /// The steps that have failed since then, and what is due.
     FailedSince(Timestamp),
+    /// Nothing but whether this integration's credential is taken, and Dynamics answers.
+    TryConnection(String),
+}
+
+/// What a run comes to.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Outcome {
+    Delivered(Report),
+    Tried(Trial),
 }
 
 /// What a run has found and done.
@@ -86,6 +97,7 @@ pub struct Report {
 struct ByHand {
     contact_id: Option<String>,
     failed_since: Option<String>,
+    try_connection: Option<String>,
 }
 
 impl Order {
@@ -100,14 +112,19 @@ impl Order {
         if by_schedule {
             return Ok(Order::Due);
         }
-        let help = "redelivery takes the schedule's event, {\"contactId\": \"...\"} or {\"failedSince\": \"2026-02-04T00:00:00Z\"}";
+        let help = "redelivery takes the schedule's event, {\"contactId\": \"...\"}, {\"failedSince\": \"2026-02-04T00:00:00Z\"} or {\"tryConnection\": \"<integration>\"}";
         let by_hand: ByHand =
             serde_json::from_value(event.clone()).map_err(|error| format!("{error}; {help}"))?;
-        match (by_hand.contact_id, by_hand.failed_since) {
-            (Some(id), None) => Uuid::try_parse(&id)
+        match (
+            by_hand.contact_id,
+            by_hand.failed_since,
+            by_hand.try_connection,
+        ) {
+            (Some(id), None, None) => Uuid::try_parse(&id)
                 .map(Order::Contact)
                 .map_err(|_| format!("contactId is no UUID; {help}")),
-            (None, Some(since)) => since
+            (None, None, Some(integration)) => Ok(Order::TryConnection(integration)),
+            (None, Some(since), None) => since
                 .parse()
                 .map(Order::FailedSince)
                 .map_err(|_| format!("failedSince is no ISO 8601 timestamp; {help}")),
@@ -126,7 +143,7 @@ impl Worker {
         order: &Order,
         request_id: &str,
         deadline: Instant,
-    ) -> Result<Report, DeliveryError> {
+    ) -> Result<Outcome, DeliveryError> {
         let run = Run {
             worker: self,
             holder: holder(request_id),
@@ -144,6 +161,16 @@ impl Worker {
                 run.retry_failed(*since).await?;
                 run.lines().await?;
             }
+            Order::TryConnection(name) => {
+                let trial = self.integrations.try_connection(name, deadline).await;
+                tracing::info!(
+                    integration = name,
+                    works = trial.works,
+                    reason = trial.message,
+                    "the connection was tried"
+                );
+                return Ok(Outcome::Tried(trial));
+            }
         }
         let report = run
             .report
@@ -159,7 +186,7 @@ impl Worker {
             complete = report.complete,
             "redelivery"
         );
-        Ok(report)
+        Ok(Outcome::Delivered(report))
     }
 }
 
@@ -420,6 +447,10 @@ mod tests {
             (
                 json!({"failedSince": "2026-02-04T00:00:00Z"}),
                 Ok(Order::FailedSince("2026-02-04T00:00:00Z".parse().unwrap())),
+            ),
+            (
+                json!({"tryConnection": "default"}),
+                Ok(Order::TryConnection("default".into())),
             ),
             (json!({"contactId": "x"}), Err("contactId is no UUID")),
             (

@@ -80,6 +80,8 @@ pub struct Exchange {
     pub duration: Duration,
 }
 
+/// The application user.
+const USER: &str = "00000000-0000-4000-8000-000000000002";
 const SERVICE_ROOT: &str = "/api/data/v9.2/";
 /// The headers that an [`Exchange`] keeps.
 const KEPT_HEADERS: [&str; 5] = [
@@ -214,6 +216,17 @@ impl Dataverse {
                 )));
             }
         }
+        if (method, path) == (&Method::GET, "WhoAmI") {
+            return Ok(answered(
+                StatusCode::OK,
+                json!({
+                    "@odata.context": format!("{}{SERVICE_ROOT}$metadata#Microsoft.Dynamics.CRM.WhoAmIResponse", inner.origin),
+                    "BusinessUnitId": "00000000-0000-4000-8000-000000000004",
+                    "UserId": USER,
+                    "OrganizationId": "00000000-0000-4000-8000-000000000005",
+                }),
+            ));
+        }
         let (set, key) = request::read_path(path)?;
         let Some(table) = &Table::of(&set, &inner.tables) else {
             return Err(no_entity_set(&set));
@@ -275,7 +288,7 @@ impl Inner {
             403,
             "0x80040220",
             format!(
-                "Principal user (Id=00000000-0000-4000-8000-000000000002, type=8, roleCount=1) is missing {needed} privilege (Id=00000000-0000-4000-8000-000000000003) on OTC=4200 for entity '{}'.",
+                "Principal user (Id={USER}, type=8, roleCount=1) is missing {needed} privilege (Id=00000000-0000-4000-8000-000000000003) on OTC=4200 for entity '{}'.",
                 table.logical_name
             ),
         )
