@@ -2,11 +2,17 @@
 
 import contextlib
 import functools
+import io
 import json
 import re
+import shutil
+import tempfile
 import unittest
+import unittest.mock
 
 import boto3
+from samcli.cli.types import CfnParameterOverridesType
+from samcli.commands.deploy.guided_config import GuidedConfig
 from samcli.lib.config.samconfig import SamConfig
 from samcli.lib.providers.sam_function_provider import SamFunctionProvider
 from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
@@ -467,19 +473,166 @@ class Queues(unittest.TestCase):
                 self.assertEqual(asynchronous["DestinationConfig"]["OnFailure"], {"Destination": arn})
 
 
+def statements(role):
+    """What a role, or a policy beside it, allows: actions, with the resource and the conditions of each."""
+    properties = RESOURCES[role]["Properties"]
+    documents = [policy["PolicyDocument"] for policy in properties.get("Policies", [properties])]
+    return json.loads(
+        json.dumps(
+            [
+                (statement["Action"], statement["Resource"], statement.get("Condition", {}))
+                for document in documents
+                for statement in document["Statement"]
+            ]
+        )
+    )
+
+
+class Roles(unittest.TestCase):
+    """The roles of the steps and of redelivery are held to what they use in test_functions.py."""
+
+    def test_there_are_no_roles_but_those_written_here_and_each_takes_the_boundary(self):
+        roles = {name for name, one in transformed()["Resources"].items() if one["Type"] == "AWS::IAM::Role"}
+        others = {"BucketEventsRole", "RedeliveryScheduleRole", "FederationRole"}
+        self.assertEqual(roles, {f"{name}Role" for name in FUNCTIONS} | others)
+        for name in roles:
+            boundary = RESOURCES[name]["Properties"]["PermissionsBoundary"]
+            self.assertEqual(
+                boundary,
+                {"Fn::If": ["HasBoundary", {"Ref": "PermissionsBoundary"}, {"Ref": "AWS::NoValue"}]},
+            )
+
+    def test_only_their_own_service_acts_in_them(self):
+        for name in (name for name, one in RESOURCES.items() if one["Type"] == "AWS::IAM::Role"):
+            (trust,) = RESOURCES[name]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+            with self.subTest(name):
+                if name == "FederationRole":
+                    roles = {role["Fn::GetAtt"][0] for role in trust["Principal"]["AWS"]}
+                    self.assertEqual(roles, {f"{function}Role" for function in FUNCTIONS})
+                elif name == "RedeliveryScheduleRole":
+                    self.assertEqual(trust["Principal"], {"Service": "scheduler.amazonaws.com"})
+                    account = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+                    self.assertEqual(trust["Condition"], account)
+                else:
+                    self.assertEqual(trust["Principal"], {"Service": "lambda.amazonaws.com"})
+
+    def test_the_schedule_may_start_redelivery_and_nothing_else(self):
+        invoke = ("lambda:InvokeFunction", {"Fn::GetAtt": ["Redelivery", "Arn"]}, {})
+        self.assertEqual(statements("RedeliveryScheduleRole"), [list(invoke)])
+
+    def test_the_federation_role_may_get_short_tokens_for_entra_id_and_nothing_else(self):
+        ((action, _, condition),) = statements("FederationRole")
+        self.assertEqual(action, "sts:GetWebIdentityToken")
+        self.assertEqual(
+            condition,
+            {
+                "ForAllValues:StringEquals": {
+                    "sts:IdentityTokenAudience": [
+                        "api://AzureADTokenExchange",
+                        "api://AzureADTokenExchangeUSGov",
+                    ]
+                },
+                "Null": {"sts:IdentityTokenAudience": "false"},
+                "StringEquals": {"sts:SigningAlgorithm": "RS256"},
+                "NumericLessThanEquals": {"sts:DurationSeconds": 300},
+            },
+        )
+        assume = ["sts:AssumeRole", {"Fn::GetAtt": ["FederationRole", "Arn"]}, {}]
+        self.assertEqual(statements("FederationPolicy"), [assume])
+        for name in ("FederationRole", "FederationPolicy"):
+            self.assertEqual(RESOURCES[name]["Condition"], "UsesFederation")
+        self.assertEqual(TEMPLATE["Parameters"]["MakeFederationRole"]["Default"], "false")
+
+    def test_the_buckets_switch_may_switch_and_is_there_only_while_it_is_wanted(self):
+        (switch, log) = statements("BucketEventsRole")
+        self.assertEqual(switch[0], ["s3:GetBucketNotification", "s3:PutBucketNotification"])
+        self.assertEqual(switch[1], {"Fn::Sub": "arn:${AWS::Partition}:s3:::${RecordingBucket}"})
+        self.assertEqual(log[1], {"Fn::GetAtt": ["BucketEventsLog", "Arn"]})
+        for name in ("BucketEvents", "BucketEventsRole", "RecordingBucketEvents"):
+            self.assertEqual(RESOURCES[name]["Condition"], "TurnsOnBucketEvents")
+
+
+def waits_for(name):
+    """What a resource waits for, by its references and DependsOn: the logical ids, with theirs in turn."""
+    found, todo = set(), {name}
+    while todo:
+        text = json.dumps(transformed()["Resources"][todo.pop()])
+        ids = set(re.findall(r'"Ref": "(\w+)"|"Fn::GetAtt": \["(\w+)"|"DependsOn": "(\w+)"|\$\{(\w+)', text))
+        new = {one for group in ids for one in group if one in RESOURCES} - found
+        found |= new
+        todo |= new
+    return found
+
+
+class FirstDeployment(unittest.TestCase):
+    def test_the_bucket_is_tried_before_there_is_a_table(self):
+        """So that the likeliest mistake leaves nothing that has to be deleted by hand."""
+        self.assertIn("RecordingBucketEvents", waits_for("Table"))
+        self.assertNotIn("Table", waits_for("RecordingBucketEvents"))
+
+    def test_what_is_kept_when_the_stack_is_deleted(self):
+        kept = {name: one["DeletionPolicy"] for name, one in RESOURCES.items() if "DeletionPolicy" in one}
+        logs = {name for name, one in RESOURCES.items() if one["Type"] == "AWS::Logs::LogGroup"}
+        queues = {name for name, one in RESOURCES.items() if one["Type"] == "AWS::SQS::Queue"}
+        self.assertEqual(
+            kept,
+            # A table that refuses to be deleted would make the rollback of a first deployment fail.
+            {"Table": "Retain"}
+            | dict.fromkeys({"Secret"} | queues, "RetainExceptOnCreate")
+            | dict.fromkeys(logs, "Delete"),
+        )
+
+
 class Samconfig(unittest.TestCase):
-    def test_the_processor_is_read_from_one_place(self):
-        """`sam local invoke` runs only what `sam build` built for the same processor."""
+    def architectures(self, parameters):
+        """What SAM takes each function's processor for, with these parameters."""
+        stacks, _ = SamLocalStackProvider.get_stacks(
+            str(PROJECT / "template.yaml"), parameter_overrides=parameters
+        )
+        return {tuple(function.architectures) for function in SamFunctionProvider(stacks).get_all()}
+
+    def test_what_is_built_is_what_is_deployed_whatever_guided_saves(self):
+        """`sam deploy --guided` saves every parameter for `sam deploy`; `sam build` reads none of them."""
+        with tempfile.TemporaryDirectory() as folder:
+            shutil.copy(PROJECT / "samconfig.toml", folder)
+            answers = {name: one.get("Default", "any") for name, one in TEMPLATE["Parameters"].items()}
+            context = unittest.mock.Mock(info_name="deploy", samconfig_dir=folder)
+            context.parent = None
+            with (
+                unittest.mock.patch("click.get_current_context", return_value=context),
+                unittest.mock.patch(
+                    "samcli.commands.deploy.guided_config.get_cmd_names", return_value=["deploy"]
+                ),
+                contextlib.redirect_stdout(io.StringIO()),
+            ):
+                guided = GuidedConfig(str(PROJECT / "template.yaml"), "parameters")
+                guided.save_config(
+                    {name: str(value) for name, value in answers.items()}, config_file="samconfig.toml"
+                )
+            saved = SamConfig(folder, "samconfig.toml")
+            text = saved.get_all(["deploy"], "parameters")["parameter_overrides"]
+            self.assertIn("EventConcurrency=", text)
+            deployed = self.architectures(CfnParameterOverridesType().convert(text, None, None))
+            self.assertNotIn("parameter_overrides", saved.get_all(["build"], "parameters"))
+            self.assertEqual(self.architectures({}), deployed)
+        self.assertEqual(deployed, {("arm64",)})
+
+    def test_what_guided_is_told_stays_out_of_the_tracked_file(self):
+        """It is the account's: ids, the bucket, an e-mail address."""
+        ignored = (PROJECT / ".gitignore").read_text().splitlines()
+        for line in re.findall(
+            r"^sam .*--guided.*$", (PROJECT / "docs" / "setup.md").read_text(), re.MULTILINE
+        ):
+            file = re.search(r"--config-file (\S+)", line)[1]
+            self.assertIn(f"/{file}", ignored)
+
+    def test_every_environment_is_built_alike(self):
+        config = SamConfig(PROJECT, "samconfig.toml")
         for environment in ("default", "test", "production"):
-            read = {
-                SamConfig(PROJECT, "samconfig.toml").get_all(command.split(), "parameters", env=environment)[
-                    "parameter_overrides"
-                ]
-                for command in ("build", "local invoke", "deploy")
-            }
-            with self.subTest(environment):
-                self.assertEqual(len(read), 1, read)
-                self.assertIn("Architecture=arm64", read.pop().split())
+            self.assertEqual(
+                config.get_all(["build"], "parameters", env=environment),
+                {"beta_features": True, "cached": False},
+            )
 
 
 class SamLocal(unittest.TestCase):
