@@ -37,10 +37,15 @@ MACHINES = {"x86_64": 62, "aarch64": 183}
 ARM64_LIBRARIES = pathlib.Path("/usr/aarch64-linux-gnu")
 
 
+def elf_machine(program):
+    """The processor that a program was built for, as ELF numbers them."""
+    with open(program, "rb") as file:
+        return int.from_bytes(file.read(20)[18:20], "little")
+
+
 def to_run(program):
     """The command that runs a program here, whatever processor it was built for; none if that cannot be."""
-    with open(program, "rb") as file:
-        machine = int.from_bytes(file.read(20)[18:20], "little")
+    machine = elf_machine(program)
     if machine == MACHINES[platform.machine()]:
         return [str(program)]
     emulator = shutil.which("qemu-aarch64-static")
