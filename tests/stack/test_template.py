@@ -1,6 +1,7 @@
 """What template.yaml, samconfig.toml and env.json say, read as AWS's tools read them."""
 
 import contextlib
+import fnmatch
 import functools
 import io
 import json
@@ -11,6 +12,7 @@ import unittest
 import unittest.mock
 
 import boto3
+from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
 from samcli.cli.types import CfnParameterOverridesType
 from samcli.commands.deploy.guided_config import GuidedConfig
 from samcli.lib.config.samconfig import SamConfig
@@ -550,6 +552,74 @@ class Roles(unittest.TestCase):
         self.assertEqual(log[1], {"Fn::GetAtt": ["BucketEventsLog", "Arn"]})
         for name in ("BucketEvents", "BucketEventsRole", "RecordingBucketEvents"):
             self.assertEqual(RESOURCES[name]["Condition"], "TurnsOnBucketEvents")
+
+
+# Of what CloudFormation's resource types may ask for, what this stack's properties never do. By service, as
+# far as the policy speaks of the service at all.
+NEVER_ASKED_FOR = [
+    "cloudwatch:*Insight*",
+    "connect:*Bot*",
+    "dynamodb:*Item",
+    "dynamodb:*Replica",
+    "dynamodb:*KinesisStreamingDestination",
+    "dynamodb:*ContributorInsights",
+    "dynamodb:*ResourcePolicy",
+    "dynamodb:ImportTable",
+    "dynamodb:Query",
+    "dynamodb:Scan",
+    "iam:*GroupPolicy",
+    "iam:*UserPolicy",
+    "iam:*achRolePolicy",
+    "iam:CreateServiceLinkedRole",
+    "lambda:*CodeSigningConfig",
+    "lambda:*LayerVersion",
+    "lambda:*RuntimeAlias",
+    "lambda:PassCapacityProvider",
+    "lambda:PutFunctionRecursionConfig",
+    "lambda:PutFunctionScalingConfig",
+    "lambda:PutRuntimeManagementConfig",
+    "logs:*DataProtectionPolicy",
+    "logs:*IndexPolicy",
+    "logs:*KmsKey",
+    "logs:*LogDelivery",
+    "logs:*LogEvents",
+    "logs:*LogStream*",
+    "logs:*ResourcePolicy",
+    "logs:PutBearerTokenAuthentication",
+    "logs:PutLogGroupDeletionProtection",
+    # Of SAM's bucket.
+    "s3:*",
+    "secretsmanager:*Replica*",
+]
+
+
+class Deployer(unittest.TestCase):
+    def test_the_documented_policy_is_enough_to_make_change_and_delete_each_resource(self):
+        policy = json.loads((PROJECT / "docs" / "deployer-policy.json").read_text())
+        allowed = []
+        for statement in policy["Statement"]:
+            actions = statement["Action"]
+            allowed += [actions] if isinstance(actions, str) else actions
+        services = {action.split(":")[0] for action in allowed}
+        for kind in sorted({one["Type"] for one in transformed()["Resources"].values()}):
+            if kind.startswith("Custom::"):
+                continue
+            handlers = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema.get(
+                "handlers", {}
+            )
+            for handler in ("create", "read", "update", "delete"):
+                for action in handlers.get(handler, {}).get("permissions", []):
+                    if action.split(":")[0] in services and not matches_any(action, NEVER_ASKED_FOR):
+                        self.assertTrue(matches_any(action, allowed), f"{kind}, {handler}: {action}")
+
+    def test_it_fits_into_a_managed_policy(self):
+        policy = json.loads((PROJECT / "docs" / "deployer-policy.json").read_text())
+        self.assertLess(len(json.dumps(policy, separators=(",", ":"))), 6144)
+
+
+def matches_any(action, patterns):
+    """As IAM compares actions: with `*`, and without regard to case."""
+    return any(fnmatch.fnmatchcase(action.lower(), pattern.lower()) for pattern in patterns)
 
 
 def waits_for(name):
