@@ -372,6 +372,10 @@ class Metrics(unittest.TestCase):
             self.assertEqual(received["MetricName"], "NumberOfMessagesReceived")
             self.assertEqual(deleted["MetricName"], "NumberOfMessagesDeleted")
 
+    def test_what_alarms_cost_is_told_right(self):
+        count = sum(len(metrics) for metrics in alarms().values())
+        self.assertIn(f"| {count} metrics x 0.10 |", (PROJECT / "docs" / "cost.md").read_text())
+
     def test_every_alarm_is_explained(self):
         text = (PROJECT / "docs" / "troubleshooting.md").read_text()
         for name in alarms():
@@ -532,6 +536,7 @@ class Roles(unittest.TestCase):
                     "sts:IdentityTokenAudience": [
                         "api://AzureADTokenExchange",
                         "api://AzureADTokenExchangeUSGov",
+                        "api://AzureADTokenExchangeChina",
                     ]
                 },
                 "Null": {"sts:IdentityTokenAudience": "false"},
