@@ -4,6 +4,7 @@
   source that begins with `aws.`.
 - `Ref` of a secret is its ARN, as in AWS; ministack gives its name.
 - A request to DynamoDB carries the keys that it names, `dynamodb:LeadingKeys`, as in AWS.
+- A parameter of type Number is a number where a queue's trigger says how much runs at the same time.
 - A function runs whatever processor it was built for.
 """
 
@@ -13,7 +14,7 @@ import types
 
 from ministack.app import main
 from ministack.core import iam_actions, lambda_runtime
-from ministack.services import eventbridge
+from ministack.services import eventbridge, lambda_svc
 from ministack.services.cloudformation import provisioners
 
 from machine import to_run
@@ -31,6 +32,16 @@ def create(*arguments):
 
 
 secret["create"] = create
+
+concurrency = lambda_svc._sqs_esm_concurrency
+
+
+def concurrency_in_numbers(mapping, *arguments):
+    scaling = {key: int(value) for key, value in (mapping.get("ScalingConfig") or {}).items()}
+    return concurrency(mapping | {"ScalingConfig": scaling}, *arguments)
+
+
+lambda_svc._sqs_esm_concurrency = concurrency_in_numbers
 
 context = iam_actions.dynamodb_service_context
 
