@@ -188,7 +188,8 @@ class Functions(unittest.TestCase):
                         refused["Details"]["ContactData"]["ContactId"] = (
                             "0b0c0d0e-0000-4000-8000-00000000f0f0"
                         )
-                        system.fail(1, status=400)
+                        # Too large: that will never change.
+                        system.fail(1, status=413)
                         failed = invoke(refused)
                         system.heal()
             with function("Redelivery", system) as invoke:
