@@ -48,7 +48,7 @@ def to_run(program):
     machine = elf_machine(program)
     if machine == MACHINES[platform.machine()]:
         return [str(program)]
-    emulator = shutil.which("qemu-aarch64-static")
+    emulator = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
     if machine == MACHINES["aarch64"] and emulator and ARM64_LIBRARIES.exists():
         return [emulator, "-L", str(ARM64_LIBRARIES), str(program)]
     return None
