@@ -479,6 +479,29 @@ class Queues(unittest.TestCase):
                 self.assertEqual(asynchronous["DestinationConfig"]["OnFailure"], {"Destination": arn})
 
 
+class Concurrency(unittest.TestCase):
+    def test_it_can_be_reserved_for_what_flows_invoke(self):
+        reserved = {
+            name: json.loads(json.dumps(one["Properties"]["ReservedConcurrentExecutions"]))
+            for name, one in RESOURCES.items()
+            if "ReservedConcurrentExecutions" in one["Properties"]
+        }
+        on_demand = {
+            "Fn::If": ["ReservesConcurrency", {"Ref": "FlowReservedConcurrency"}, {"Ref": "AWS::NoValue"}]
+        }
+        flows = {
+            permission.removesuffix("Permission") for permission in RESOURCES if "Permission" in permission
+        }
+        self.assertEqual(reserved, dict.fromkeys(flows, on_demand))
+        # Else no stack could be made in a new account.
+        self.assertEqual(TEMPLATE["Parameters"]["FlowReservedConcurrency"]["Default"], 0)
+
+    def test_runs_of_redelivery_that_were_throttled_do_not_begin_all_at_once(self):
+        asynchronous = RESOURCES["Redelivery"]["Properties"]["EventInvokeConfig"]
+        self.assertEqual(asynchronous["MaximumEventAgeInSeconds"], 60)
+        self.assertEqual(asynchronous["MaximumRetryAttempts"], 0)
+
+
 def statements(role):
     """What a role, or a policy beside it, allows: actions, with the resource and the conditions of each."""
     properties = RESOURCES[role]["Properties"]
