@@ -484,7 +484,7 @@ class Concurrency(unittest.TestCase):
         reserved = {
             name: json.loads(json.dumps(one["Properties"]["ReservedConcurrentExecutions"]))
             for name, one in RESOURCES.items()
-            if "ReservedConcurrentExecutions" in one["Properties"]
+            if "ReservedConcurrentExecutions" in one.get("Properties", {})
         }
         on_demand = {
             "Fn::If": ["ReservesConcurrency", {"Ref": "FlowReservedConcurrency"}, {"Ref": "AWS::NoValue"}]
