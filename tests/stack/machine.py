@@ -7,7 +7,9 @@ import contextlib
 import json
 import os
 import pathlib
+import platform
 import re
+import shutil
 import socket
 import subprocess
 import time
@@ -27,6 +29,53 @@ FUNCTIONS = {
     "RecordingAvailable": "recording-available",
     "Redelivery": "redelivery",
 }
+
+
+# What `uname -m` and ELF call the processors that functions are built for.
+MACHINES = {"x86_64": 62, "aarch64": 183}
+# Where Debian has what programs for arm64 are linked with (libc6-arm64-cross, libgcc-s1-arm64-cross).
+ARM64_LIBRARIES = pathlib.Path("/usr/aarch64-linux-gnu")
+
+
+def elf_machine(program):
+    """The processor that a program was built for, as ELF numbers them."""
+    with open(program, "rb") as file:
+        return int.from_bytes(file.read(20)[18:20], "little")
+
+
+def to_run(program):
+    """The command that runs a program here, whatever processor it was built for; none if that cannot be."""
+    machine = elf_machine(program)
+    if machine == MACHINES[platform.machine()]:
+        return [str(program)]
+    emulator = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
+    if machine == MACHINES["aarch64"] and emulator and ARM64_LIBRARIES.exists():
+        return [emulator, "-L", str(ARM64_LIBRARIES), str(program)]
+    return None
+
+
+def built_functions_run():
+    """Whether the functions that `sam build` made can be run here."""
+    return to_run(BUILT / "ContactStart" / "bootstrap") is not None
+
+
+def batch(*events):
+    """Events as Lambda takes them out of a queue and hands them to a function."""
+    return {
+        "Records": [
+            {
+                "messageId": f"message-{number}",
+                "receiptHandle": f"handle-{number}",
+                "body": json.dumps(event),
+                "attributes": {"ApproximateReceiveCount": "1"},
+                "messageAttributes": {},
+                "eventSource": "aws:sqs",
+                "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:example",
+                "awsRegion": "us-east-1",
+            }
+            for number, event in enumerate(events)
+        ]
+    }
 
 
 def free_port():

@@ -3,11 +3,21 @@
 - A test may put events on the bus as Amazon Connect does. AWS, and so ministack, lets nobody else use a
   source that begins with `aws.`.
 - `Ref` of a secret is its ARN, as in AWS; ministack gives its name.
+- A request to DynamoDB carries the keys that it names, `dynamodb:LeadingKeys`, as in AWS.
+- A parameter of type Number is a number where a queue's trigger says how much runs at the same time.
+- A function runs whatever processor it was built for.
 """
 
+import json
+import subprocess
+import types
+
 from ministack.app import main
-from ministack.services import eventbridge
+from ministack.core import iam_actions, lambda_runtime
+from ministack.services import eventbridge, lambda_svc
 from ministack.services.cloudformation import provisioners
+
+from machine import to_run
 
 assert eventbridge._put_events.__defaults__ == (False,)  # allow_aws_source
 eventbridge._put_events.__defaults__ = (True,)
@@ -22,5 +32,36 @@ def create(*arguments):
 
 
 secret["create"] = create
+
+concurrency = lambda_svc._sqs_esm_concurrency
+
+
+def concurrency_in_numbers(mapping, *arguments):
+    scaling = {key: int(value) for key, value in (mapping.get("ScalingConfig") or {}).items()}
+    return concurrency(mapping | {"ScalingConfig": scaling}, *arguments)
+
+
+lambda_svc._sqs_esm_concurrency = concurrency_in_numbers
+
+context = iam_actions.dynamodb_service_context
+
+
+def with_leading_keys(body):
+    request = json.loads(body or b"{}")
+    # All of this stack's table have the one key `pk`. A query of its index names none.
+    item = request.get("Item") or request.get("Key") or {}
+    keys = {"dynamodb:LeadingKeys": [item["pk"]["S"]]} if "pk" in item else {}
+    return context(body) | keys
+
+
+iam_actions.dynamodb_service_context = with_leading_keys
+
+
+def popen(command, **options):
+    return subprocess.Popen(to_run(command[0]) + command[1:], **options)
+
+
+# The only process that it starts is a function's.
+lambda_runtime.subprocess = types.SimpleNamespace(**vars(subprocess) | {"Popen": popen})
 
 main()

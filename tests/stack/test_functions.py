@@ -15,17 +15,21 @@ from machine import (
     FUNCTIONS,
     LOGS,
     accepts_connections,
+    batch,
+    built_functions_run,
     event,
     free_port,
     http,
     local_system,
     process,
+    to_run,
     wait,
 )
-from test_template import RESOURCES
+from test_template import FAILED_GAUGE, GAUGES, RESOURCES
 
 STACK = "connect-dynamics-test"
-EMULATOR = pathlib.Path(samcli.__file__).parent / "local" / "rapid" / "aws-lambda-rie-x86_64"
+ARCHITECTURE = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
+EMULATOR = pathlib.Path(samcli.__file__).parent / "local" / "rapid" / f"aws-lambda-rie-{ARCHITECTURE}"
 
 
 @contextlib.contextmanager
@@ -45,7 +49,7 @@ def function(logical_id, system):
         "STACK_NAME": STACK,
     }
     command = [EMULATOR, "--runtime-interface-emulator-address", f"127.0.0.1:{emulator}"]
-    command += ["--runtime-api-address", f"127.0.0.1:{runtime}", BUILT / logical_id / "bootstrap"]
+    command += ["--runtime-api-address", f"127.0.0.1:{runtime}", *to_run(BUILT / logical_id / "bootstrap")]
     with process(f"function-{logical_id}", command, env) as (running, log):
 
         def ready():
@@ -58,39 +62,78 @@ def function(logical_id, system):
         )
 
 
+def keys(*allowed):
+    """The condition that holds requests to these keys of the table."""
+    return {
+        "ForAllValues:StringLike": {"dynamodb:LeadingKeys": list(allowed)},
+        # Else a request that names no key would be allowed.
+        "Null": {"dynamodb:LeadingKeys": "false"},
+    }
+
+
+# What holds an action to less than its resource.
+CONDITIONS = {
+    "dynamodb:GetItem table": keys("CONTACT#*", "LINE#*", "INTEGRATION#*"),
+    # Nobody but a person writes a configuration.
+    "dynamodb:PutItem table": keys("CONTACT#*", "LINE#*"),
+}
+# What roles allow on conditions of the template.
+ON_CONDITION = {
+    "HasSecretKey": (
+        "kms:Decrypt SecretKeyArn",
+        {"StringEquals": {"kms:ViaService": {"Fn::Sub": "secretsmanager.${AWS::Region}.amazonaws.com"}}},
+    ),
+    "HasSigningKey": (
+        "kms:Sign SigningKeyArn",
+        {"StringEquals": {"kms:SigningAlgorithm": "RSASSA_PSS_SHA_256"}},
+    ),
+}
+
+
 def allowed(logical_id):
-    """The actions of DynamoDB and Secrets Manager that a function's role allows, with their resources."""
-    statements = [
-        statement
-        for policy in RESOURCES[f"{logical_id}Role"]["Properties"]["Policies"]
-        for statement in policy["PolicyDocument"]["Statement"]
-    ]
-    actions = set()
-    for statement in statements:
-        if "Action" not in statement:
-            # On the condition that the secret has a KMS key of its own.
-            continue
-        names = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
-        match json.loads(json.dumps(statement["Resource"])):
-            case {"Fn::GetAtt": ["Table", "Arn"]}:
-                resource = "table"
-            case {"Fn::Sub": "${Table.Arn}/index/due"}:
-                resource = "index/due"
-            case {"Fn::If": ["MakesSecret", {"Ref": "Secret"}, {"Ref": "SecretArn"}]}:
-                resource = "secret"
-            case {"Fn::GetAtt": [other, "Arn"]}:
-                resource = other
-            case other:
-                resource = json.dumps(other)
-        actions |= {f"{name} {resource}" for name in names}
-    return actions
+    """What a function's role allows: each action with its resource, and the conditions on it. And the same
+    for the statements that are there on a condition of the template's."""
+    actions, on_condition = {}, {}
+    for policy in RESOURCES[f"{logical_id}Role"]["Properties"]["Policies"]:
+        for statement in policy["PolicyDocument"]["Statement"]:
+            condition, into = None, actions
+            if "Fn::If" in statement:
+                condition, statement, otherwise = statement["Fn::If"]
+                assert otherwise == {"Ref": "AWS::NoValue"}
+                into = on_condition
+            assert statement["Effect"] == "Allow"
+            names = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+            table_name = "table/${TableName}"
+            match json.loads(json.dumps(statement["Resource"])):
+                case {"Fn::If": ["MakesTable", {"Fn::GetAtt": ["Table", "Arn"]}, {"Fn::Sub": other}]}:
+                    assert other.endswith(f":{table_name}"), other
+                    resource = "table"
+                case {"Fn::If": ["MakesTable", {"Fn::Sub": "${Table.Arn}/index/due"}, {"Fn::Sub": other}]}:
+                    assert other.endswith(f":{table_name}/index/due"), other
+                    resource = "index/due"
+                case {"Fn::If": ["MakesSecret", {"Ref": "Secret"}, {"Ref": "SecretArn"}]}:
+                    resource = "secret"
+                case {"Fn::GetAtt": [resource, "Arn"]} | {"Ref": resource}:
+                    pass
+                case other:
+                    raise AssertionError(f"a role's statement is over {other}")
+            for name in names:
+                what = (f"{name} {resource}", json.loads(json.dumps(statement.get("Condition", {}))))
+                if condition:
+                    into[condition] = what
+                else:
+                    into[what[0]] = what[1]
+    return actions, on_condition
 
 
 # What no call of the function's code shows: Lambda itself acts for it with its role.
 def by_lambda(logical_id):
     actions = {f"logs:CreateLogStream {logical_id}Log", f"logs:PutLogEvents {logical_id}Log"}
-    # Redelivery's event is none that would be missed: the next comes in a minute.
-    return actions if logical_id == "Redelivery" else actions | {"sqs:SendMessage DeadLetters"}
+    if logical_id == "Redelivery":
+        # Its event is none that would be missed: the next comes in a minute.
+        return actions
+    of_queues = ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes", "SendMessage")
+    return actions | {f"sqs:{name} {logical_id}Queue" for name in of_queues}
 
 
 def measured(logical_id):
@@ -111,22 +154,43 @@ def measured(logical_id):
     return found
 
 
-@unittest.skipUnless(platform.machine() == "x86_64", "the functions are built for x86_64 here")
+@unittest.skipUnless(built_functions_run(), "the functions are built for another processor")
 class Functions(unittest.TestCase):
     def test_they_record_the_sample_events_with_what_their_roles_allow(self):
-        replies = {}
+        replies, batches = {}, {}
         with local_system() as system:
             for logical_id, binary in FUNCTIONS.items():
                 if binary == "redelivery":
                     continue
                 with function(logical_id, system) as invoke:
-                    for path in sorted(EVENTS.glob(f"{binary}*.json")):
-                        replies[path.stem] = invoke(json.loads(path.read_text()))
+                    samples = {
+                        path.stem: json.loads(path.read_text())
+                        for path in sorted(EVENTS.glob(f"{binary}*.json"))
+                    }
+                    for name, sample in samples.items():
+                        replies[name] = invoke(sample)
+                    # As EventBridge's come, and as those do that an asynchronous invocation has failed with.
+                    sent = [sample for sample in samples.values() if "detail" in sample]
+                    sent += [{"version": "1.0", "requestPayload": sample} for sample in samples.values()]
+                    batches[logical_id] = invoke(batch(*sent))
                     if binary == "contact-start":
+                        # What a flow module passes on when its caller has named no integration.
+                        for nothing in ("", None):
+                            sample = event("contact-start")
+                            sample["Details"]["Parameters"] = {"integration": nothing, "Username": nothing}
+                            replies[f"{binary} with {nothing!r}"] = invoke(sample)
                         late = event("contact-start")
                         late["Details"]["ContactData"]["ContactId"] = "0b0c0d0e-0000-4000-8000-00000000d0d0"
                         system.fail(50)
                         pending = invoke(late)
+                        system.heal()
+                        refused = event("contact-start")
+                        refused["Details"]["ContactData"]["ContactId"] = (
+                            "0b0c0d0e-0000-4000-8000-00000000f0f0"
+                        )
+                        # Too large: that will never change.
+                        system.fail(1, status=413)
+                        failed = invoke(refused)
                         system.heal()
             with function("Redelivery", system) as invoke:
 
@@ -138,15 +202,18 @@ class Functions(unittest.TestCase):
             calls = system.calls()
             record = system.record("5d3f6a1e-9c7b-4e52-8f0a-2b1c4d6e8f90")
 
-        self.assertEqual(pending["status"], "pending")
+        self.assertEqual((pending["status"], failed["status"]), ("pending", "failed"))
         self.assertEqual(
             {name: reply["status"] for name, reply in replies.items()},
             {name: "delivered" for name in replies} | {"recording-available-analysis": "skipped"},
         )
+        self.assertEqual(batches, {name: {"batchItemFailures": []} for name in batches})
         self.assertEqual(record["phonenumber"], "+15555550100")
         self.assertIn("5d3f6a1e-9c7b-4e52-8f0a-2b1c4d6e8f90", record["description"])
         for logical_id in FUNCTIONS:
-            self.assertEqual(allowed(logical_id), calls[logical_id] | by_lambda(logical_id), logical_id)
+            used = calls[logical_id] | by_lambda(logical_id)
+            expected = {call: CONDITIONS.get(call, {}) for call in used}
+            self.assertEqual(allowed(logical_id), (expected, ON_CONDITION), logical_id)
         # What alarms and dashboard look for.
         stack, step = json.dumps({"Stack": STACK}), json.dumps({"Stack": STACK, "Step": "any"})
         self.assertEqual(
@@ -154,8 +221,8 @@ class Functions(unittest.TestCase):
             {
                 ("ConnectDynamics", name, dimensions)
                 for names, dimensions in [
-                    (("Delivered", "Pending", "Skipped"), step),
-                    (("DynamicsLatency", "OldestPendingAge", "SecretDaysLeft"), stack),
+                    (("Delivered", "Pending", "Skipped", "Failed"), step),
+                    (("Failed", "DynamicsLatency", "SecretDaysLeft", *GAUGES, FAILED_GAUGE), stack),
                 ]
                 for name in names
             },

@@ -7,7 +7,6 @@ events by the stack's rules and keeps its schedule. What it cannot do is in NOT_
 import http.server
 import json
 import os
-import platform
 import subprocess
 import threading
 import unittest
@@ -15,7 +14,8 @@ import uuid
 
 import boto3
 
-from machine import BUILT, LOGS, PROJECT, TARGET, emulator, event, local_system, wait
+from machine import BUILT, LOGS, PROJECT, TARGET, built_functions_run, emulator, event, local_system, wait
+from test_template import RESOURCES, STEPS
 
 REGION = "us-east-1"
 # The emulator knows no Amazon Connect (test_template.py runs the flow modules) and no alarm over more
@@ -35,7 +35,13 @@ CREDENTIALS = {
 CLIENT_SECRET = "made-up-client-secret-for-this-machine"
 
 
-@unittest.skipUnless(platform.machine() == "x86_64", "the functions are built for x86_64 here")
+def merged(into, changes):
+    return into | {
+        key: merged(into[key], value) if isinstance(value, dict) else value for key, value in changes.items()
+    }
+
+
+@unittest.skipUnless(built_functions_run(), "the functions are built for another processor")
 class Deployed(unittest.TestCase):
     """A deployed stack, ready for contacts."""
 
@@ -127,8 +133,14 @@ class Deployed(unittest.TestCase):
     @classmethod
     def deploy(cls):
         cls.client("s3").create_bucket(Bucket="artifacts")
-        parameters = {"InstanceArn": INSTANCE, "RecordingBucket": BUCKET, "Architecture": "x86_64"}
-        parameters |= NOT_EMULATED | cls.parameters()
+        cls.deploy_with(cls.parameters())
+        stack = cls.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
+        assert stack["StackStatus"] == "CREATE_COMPLETE", stack
+        return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+    @classmethod
+    def deploy_with(cls, parameters):
+        parameters = {"InstanceArn": INSTANCE, "RecordingBucket": BUCKET} | NOT_EMULATED | parameters
         cls.run_command(
             "deploy",
             *[TARGET / "tools" / "python" / "sam" / "bin" / "sam", "deploy"],
@@ -137,9 +149,6 @@ class Deployed(unittest.TestCase):
             *["--no-resolve-s3", "--s3-bucket", "artifacts"],
             *["--parameter-overrides", *(f"{key}={value}" for key, value in parameters.items())],
         )
-        stack = cls.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
-        assert stack["StackStatus"] == "CREATE_COMPLETE", stack
-        return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
     @classmethod
     def parameters(cls):
@@ -173,6 +182,34 @@ class Deployed(unittest.TestCase):
         reply = json.loads(answer["Payload"].read())
         self.assertNotIn("FunctionError", answer, reply)
         return reply
+
+    @classmethod
+    def queue(cls, logical_id):
+        """The URL of a queue of the stack."""
+        resources = cls.client("cloudformation").describe_stack_resources(StackName=STACK)["StackResources"]
+        return next(one["PhysicalResourceId"] for one in resources if one["LogicalResourceId"] == logical_id)
+
+    def messages(self, logical_id):
+        """How many messages are in a queue, taken ones included."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        answer = self.client("sqs").get_queue_attributes(
+            QueueUrl=self.queue(logical_id), AttributeNames=names
+        )
+        return sum(int(answer["Attributes"][name]) for name in names)
+
+    def taken(self, changes, sample, detail_type=None):
+        """The functions that get the event by the stack's rules, as often as they get it."""
+        events = self.client("events")
+        changed = event(sample)
+        changed["detail-type"] = detail_type or changed["detail-type"]
+        changed["detail"] = merged(changed["detail"], changes)
+        text, found = json.dumps(changed), []
+        for rule in events.list_rules()["Rules"]:
+            pattern = rule.get("EventPattern")
+            if pattern and events.test_event_pattern(EventPattern=pattern, Event=text)["Result"]:
+                (target,) = events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
+                found += [name for name in self.functions if f"-{name}Queue-" in target["Arn"]]
+        return found
 
     def put_event(self, sample):
         """Puts a sample event on the bus, as Amazon Connect does."""
@@ -222,27 +259,6 @@ class Stack(Deployed):
         wait("record from the schedule", lambda: self.system.record(contact_id), 150)
 
     def test_rules_take_the_events_they_are_for_and_no_others(self):
-        events = self.client("events")
-        rules = [rule for rule in events.list_rules()["Rules"] if "EventPattern" in rule]
-
-        def taken(changes, sample, detail_type=None):
-            """The functions that get the event, as often as they get it."""
-            changed = event(sample)
-            changed["detail-type"] = detail_type or changed["detail-type"]
-            changed["detail"] = merged(changed["detail"], changes)
-            text = json.dumps(changed)
-            return [
-                next(name for name in self.functions if name in rule["Name"])
-                for rule in rules
-                if events.test_event_pattern(EventPattern=rule["EventPattern"], Event=text)["Result"]
-            ]
-
-        def merged(into, changes):
-            return into | {
-                key: merged(into[key], value) if isinstance(value, dict) else value
-                for key, value in changes.items()
-            }
-
         other_instance = INSTANCE[:-1] + "9"
         cases = [
             ("contact-answered-event", {}, "ContactAnswered"),
@@ -267,13 +283,62 @@ class Stack(Deployed):
             cases.append(("recording-available", {"object": {"key": key}}, expected))
         for sample, changes, expected in cases:
             with self.subTest(sample, **changes):
-                self.assertEqual(taken(changes, sample), [expected] if expected else [])
+                self.assertEqual(self.taken(changes, sample), [expected] if expected else [])
         for detail_type, expected in [
             ("Connect Customer Contact Event", ["ContactEnd"]),
             ("Amazon Connect Contact Flow Event", []),
         ]:
             with self.subTest(detail_type):
-                self.assertEqual(taken({}, "contact-end", detail_type), expected)
+                self.assertEqual(self.taken({}, "contact-end", detail_type), expected)
+
+    def test_a_functions_role_may_use_contacts_and_only_read_configurations(self):
+        # Only Lambda gets credentials of the role. So a user gets what the role may do with the table.
+        iam = self.client("iam")
+        function = self.client("lambda").get_function(FunctionName=self.functions["ContactEnd"])
+        role = function["Configuration"]["Role"].rsplit("/", 1)[1]
+        records = iam.get_role_policy(RoleName=role, PolicyName="records")["PolicyDocument"]
+        iam.create_user(UserName="as-the-role")
+        iam.put_user_policy(UserName="as-the-role", PolicyName="records", PolicyDocument=json.dumps(records))
+        key = iam.create_access_key(UserName="as-the-role")["AccessKey"]
+        dynamodb = boto3.client(
+            "dynamodb",
+            endpoint_url=self.url,
+            region_name=REGION,
+            aws_access_key_id=key["AccessKeyId"],
+            aws_secret_access_key=key["SecretAccessKey"],
+        )
+        table = self.outputs["TableName"]
+
+        def allows(action, key):
+            item = {"pk": {"S": key}}
+            try:
+                match action:
+                    case "get":
+                        dynamodb.get_item(TableName=table, Key=item)
+                    case "put":
+                        dynamodb.put_item(TableName=table, Item=item)
+                    case "delete":
+                        dynamodb.delete_item(TableName=table, Key=item)
+                    case "scan":
+                        dynamodb.scan(TableName=table)
+            except dynamodb.exceptions.ClientError as error:
+                self.assertEqual(error.response["Error"]["Code"], "AccessDeniedException")
+                return False
+            return True
+
+        for action, key, expected in [
+            ("get", "CONTACT#1", True),
+            ("get", "LINE#1", True),
+            ("get", "INTEGRATION#default", True),
+            ("get", "OTHER#1", False),
+            ("put", "CONTACT#1", True),
+            ("put", "LINE#1", True),
+            ("put", "INTEGRATION#default", False),
+            ("delete", "CONTACT#1", False),
+            ("scan", "", False),
+        ]:
+            with self.subTest(action, key=key):
+                self.assertEqual(allows(action, key), expected)
 
     def test_the_bucket_keeps_its_notifications_and_tells_eventbridge_too(self):
         self.assertEqual(len(self.notifications), 3)
@@ -338,49 +403,130 @@ class Stack(Deployed):
 
 
 class LeftToOthers(Deployed):
-    """What a stack need not do itself: make the secret, and turn the bucket's events on."""
+    """What a stack need not do itself: make table and secret, turn the bucket's events on, take events."""
 
     @classmethod
     def parameters(cls):
         theirs = cls.client("secretsmanager").create_secret(Name="someone-elses", SecretString="{}")
-        return {"SecretArn": theirs["ARN"], "TurnOnBucketEvents": "false"}
+        table = {
+            key: value
+            for key, value in json.loads(json.dumps(RESOURCES["Table"]["Properties"])).items()
+            if key in ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
+        }
+        cls.client("dynamodb").create_table(TableName="of-a-stack-that-is-gone", **table)
+        return {
+            "SecretArn": theirs["ARN"],
+            "TurnOnBucketEvents": "false",
+            "TableName": "of-a-stack-that-is-gone",
+            "TakeContactEvents": "false",
+            "RecordingPrefix": "connect/ours/",
+        }
 
-    def test_it_uses_their_secret_and_leaves_the_bucket_alone(self):
+    def test_it_uses_their_secret_and_table_and_leaves_the_bucket_alone(self):
         self.assertIn("someone-elses", self.outputs["SecretArn"])
+        self.assertEqual(self.outputs["TableName"], "of-a-stack-that-is-gone")
+        self.assertEqual(self.client("dynamodb").list_tables()["TableNames"], ["of-a-stack-that-is-gone"])
         self.assertEqual(self.invoke("ContactStart", event("contact-start"))["status"], "delivered")
         self.assertNotIn("BucketEvents", self.functions)
         self.assertEqual(self.read_notifications(), self.notifications)
 
+    def test_it_takes_its_own_objects_and_no_contact_events(self):
+        self.assertEqual(self.taken({}, "contact-end"), [])
+        self.assertEqual(self.taken({}, "contact-answered-event"), [])
+        for key, expected in [
+            ("connect/ours/CallRecordings/2026/02/04/x.wav", ["RecordingAvailable"]),
+            ("connect/theirs/CallRecordings/2026/02/04/x.wav", []),
+        ]:
+            self.assertEqual(self.taken({"object": {"key": key}}, "recording-available"), expected)
 
-class DeadLetters(Deployed):
-    def test_what_aws_gives_up_on_is_kept_and_can_be_done_after_all(self):
-        self.invoke("ContactStart", event("contact-start"))
-        functions, sqs = self.client("lambda"), self.client("sqs")
-        name = self.functions["ContactEnd"]
-        variables = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
 
-        def set_table(table):
-            functions.update_function_configuration(
-                FunctionName=name, Environment={"Variables": variables | {"TABLE_NAME": table}}
-            )
+class OutageOfTheTable(Deployed):
+    """Events wait for it, in the queue of their function."""
 
-        set_table("another-table")
-        # As EventBridge invokes it.
-        functions.invoke(FunctionName=name, InvocationType="Event", Payload=json.dumps(event("contact-end")))
+    def setUp(self):
+        self.functions_client = self.client("lambda")
+        self.name = self.functions["ContactEnd"]
+        configuration = self.functions_client.get_function_configuration(FunctionName=self.name)
+        self.variables = configuration["Environment"]["Variables"]
+        # The wait is not what is tried here.
+        self.set_queue(VisibilityTimeout="2")
+        self.set_table("another-table")
 
-        def letter():
-            found = sqs.receive_message(QueueUrl=self.outputs["DeadLettersUrl"], WaitTimeSeconds=1)
-            return [json.loads(message["Body"]) for message in found.get("Messages", [])]
+    def set_queue(self, **attributes):
+        self.client("sqs").set_queue_attributes(QueueUrl=self.queue("ContactEndQueue"), Attributes=attributes)
 
-        (kept,) = wait("dead letter", letter, 60)
-        self.assertEqual(kept["requestPayload"]["detail"], event("contact-end")["detail"])
-        self.assertEqual(kept["responsePayload"]["errorType"], "EventNotStored")
-        self.assertIn("another-table", kept["responsePayload"]["errorMessage"])
-        self.assertIsNone(self.system.record(CONTACT)["category"])
+    def set_table(self, table):
+        self.functions_client.update_function_configuration(
+            FunctionName=self.name, Environment={"Variables": self.variables | {"TABLE_NAME": table}}
+        )
 
-        set_table(variables["TABLE_NAME"])
-        self.assertEqual(self.invoke("ContactEnd", kept["requestPayload"])["status"], "delivered")
-        self.assertEqual(self.system.record(CONTACT)["category"], "VOICE")
+    def contact(self):
+        """Starts a contact of its own, and returns its id and the event of its end."""
+        contact_id, start, end = str(uuid.uuid4()), event("contact-start"), event("contact-end")
+        start["Details"]["ContactData"]["ContactId"] = end["detail"]["contactId"] = contact_id
+        self.assertEqual(self.invoke("ContactStart", start)["status"], "delivered")
+        return contact_id, end
+
+    def ends(self, contact_id):
+        """Waits until Dynamics knows that the contact has ended, and the queue is empty."""
+        wait("end", lambda: self.system.record(contact_id)["category"], 60)
+        wait("empty queue", lambda: self.messages("ContactEndQueue") == 0, 60)
+
+    def received(self, times):
+        """Waits until the function's log says so often that an event could not be stored."""
+        # What the stand-in counts: the function asks for an item of a table that is not there.
+        logs = self.client("logs")
+        group = self.functions_client.get_function_configuration(FunctionName=self.name)["LoggingConfig"]
+        text = {"logGroupName": group["LogGroup"], "filterPattern": '"another-table"'}
+        wait("failure", lambda: len(logs.filter_log_events(**text)["events"]) >= times, 60)
+
+    def test_an_event_waits_and_is_delivered_when_it_is_over(self):
+        contact_id, end = self.contact()
+        entry = {
+            "Source": end["source"],
+            "DetailType": end["detail-type"],
+            "Detail": json.dumps(end["detail"]),
+        }
+        self.client("events").put_events(Entries=[entry])
+        self.received(2)
+        self.assertEqual((self.messages("ContactEndQueue"), self.messages("DeadLetters")), (1, 0))
+        self.set_table(self.variables["TABLE_NAME"])
+        self.ends(contact_id)
+
+    def test_an_asynchronous_invocation_that_failed_waits_too(self):
+        contact_id, end = self.contact()
+        self.functions_client.invoke(FunctionName=self.name, InvocationType="Event", Payload=json.dumps(end))
+        wait("event in the queue", lambda: self.messages("ContactEndQueue") == 1, 60)
+        self.set_table(self.variables["TABLE_NAME"])
+        self.ends(contact_id)
+
+    def test_what_was_given_up_is_kept_and_can_be_sent_back(self):
+        contact_id, end = self.contact()
+        policy = {
+            "deadLetterTargetArn": self.outputs["DeadLettersArn"],
+            "maxReceiveCount": 2,
+        }
+        self.set_queue(RedrivePolicy=json.dumps(policy))
+        sqs = self.client("sqs")
+        sqs.send_message(QueueUrl=self.queue("ContactEndQueue"), MessageBody=json.dumps(end))
+        wait("dead letter", lambda: self.messages("DeadLetters") == 1, 60)
+        self.set_table(self.variables["TABLE_NAME"])
+        # As start-message-move-task does, which the emulator does not know.
+        (letter,) = sqs.receive_message(QueueUrl=self.outputs["DeadLettersUrl"], WaitTimeSeconds=1)[
+            "Messages"
+        ]
+        sqs.send_message(QueueUrl=self.queue("ContactEndQueue"), MessageBody=letter["Body"])
+        self.ends(contact_id)
+
+
+class SwitchIsDone(Deployed):
+    def test_once_the_buckets_events_are_on_the_function_for_it_need_not_stay(self):
+        self.deploy_with({"TurnOnBucketEvents": "false"})
+        resources = self.client("cloudformation").describe_stack_resources(StackName=STACK)["StackResources"]
+        left = {one["LogicalResourceId"] for one in resources if one["ResourceStatus"] != "DELETE_COMPLETE"}
+        self.assertEqual(left & {"BucketEvents", "BucketEventsRole", "RecordingBucketEvents"}, set())
+        self.assertEqual(self.read_notifications(), {**self.notifications, "EventBridgeConfiguration": {}})
+        self.assertEqual(self.invoke("ContactStart", event("contact-start"))["status"], "delivered")
 
 
 class DeletedStack(Deployed):
@@ -400,7 +546,9 @@ class DeletedStack(Deployed):
         self.assertEqual(self.read_notifications(), {**self.notifications, "EventBridgeConfiguration": {}})
         self.assertIn(self.outputs["TableName"], self.client("dynamodb").list_tables()["TableNames"])
         self.client("secretsmanager").describe_secret(SecretId=self.outputs["SecretArn"])
-        self.client("sqs").get_queue_attributes(QueueUrl=self.outputs["DeadLettersUrl"])
+        queues = self.client("sqs").list_queues()["QueueUrls"]
+        for name in ("DeadLetters", *(f"{step}Queue" for step in STEPS)):
+            self.assertEqual(len([queue for queue in queues if f"-{name}-" in queue]), 1, name)
 
 
 if __name__ == "__main__":

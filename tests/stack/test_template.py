@@ -1,20 +1,61 @@
 """What template.yaml, samconfig.toml and env.json say, read as AWS's tools read them."""
 
+import contextlib
+import fnmatch
+import functools
+import io
 import json
 import re
+import shutil
+import tempfile
 import unittest
+import unittest.mock
 
 import boto3
+from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
+from samcli.cli.types import CfnParameterOverridesType
+from samcli.commands.deploy.guided_config import GuidedConfig
 from samcli.lib.config.samconfig import SamConfig
 from samcli.lib.providers.sam_function_provider import SamFunctionProvider
 from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
 from samcli.local.lambdafn.env_vars import EnvironmentVariables
 from samcli.yamlhelper import yaml_parse
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
 
 from machine import FUNCTIONS, PROJECT, local_system
 
 TEMPLATE = yaml_parse((PROJECT / "template.yaml").read_text())
 RESOURCES = TEMPLATE["Resources"]
+# The functions that a contact's events come to.
+STEPS = [name for name in FUNCTIONS if name != "Redelivery"]
+
+
+@functools.cache
+def transformed():
+    """The template as AWS's SAM makes CloudFormation's of it."""
+    template = yaml_parse((PROJECT / "template.yaml").read_text())
+    template["Globals"]["Function"]["CodeUri"] = "s3://bucket/key"
+    session = boto3.session.Session(region_name="us-east-1")
+    parser = Parser()
+    with contextlib.redirect_stderr(None):
+        translator = Translator({}, parser, boto_session=session)
+        return translator.translate(template, parameter_values={})
+
+
+# The properties that give a resource its name.
+NAMES = {"Name"} | {
+    f"{kind}Name"
+    for kind in ("Alarm", "Dashboard", "Function", "LogGroup", "Queue", "Role", "Table", "Topic")
+}
+
+
+def is_of_this_stack(name):
+    """Whether a resource's name holds its stack's, or names another resource of it."""
+    text = json.dumps(name)
+    return (
+        "${AWS::StackName}" in text or '"AWS::StackName"' in text or '{"Ref":' in text or "Fn::GetAtt" in text
+    )
 
 
 def flow(name):
@@ -26,43 +67,91 @@ def flow(name):
     return json.loads(text)
 
 
-def run(content, reply):
-    """Runs a flow as Amazon Connect does, with this reply of the function, or none when it failed.
+def contract(name):
+    """What a flow module declares: its inputs and its results, each with its type. A flow declares none."""
+    settings = json.loads(RESOURCES[name]["Properties"].get("Settings", "{}"))
+    return tuple(
+        {
+            key: value["type"]
+            for key, value in settings.get(part, {}).get("schema", {}).get("properties", {}).items()
+        }
+        for part in ("input", "resultData")
+    )
 
-    Returns the contact attributes that it sets, and the type of the action that it ends with.
+
+def texts(value):
+    """All texts in a JSON value."""
+    if isinstance(value, dict):
+        return [text for inner in value.values() for text in texts(inner)]
+    if isinstance(value, list):
+        return [text for inner in value for text in texts(inner)]
+    return [value]
+
+
+class Ran:
+    """What a flow has done: the parameters it gave the function, the contact attributes it set, the type of
+    the action that it ended with, and the results that it gave its caller."""
+
+    def __init__(self):
+        self.parameters, self.attributes, self.end, self.results = None, {}, None, None
+
+
+def run(name, reply, inputs=None):
+    """Runs a flow or flow module as Amazon Connect does, with this reply of the function, or none when it
+    failed, and with what its caller gives it.
+
+    Where Amazon Connect's pages do not say what it does with a path that leads nowhere, this does the worst:
+    it gives the function an empty text, sets no attribute, and does not let a module end.
     https://docs.aws.amazon.com/connect/latest/APIReference/flow-language-actions.html
     """
+    content, (declared_inputs, declared_results), ran = flow(name), contract(name), Ran()
     actions = {action["Identifier"]: action for action in content["Actions"]}
-    attributes, now = {}, actions[content["StartAction"]]
+    now = actions[content["StartAction"]]
 
-    def external(path):
-        return (reply or {}).get(path.removeprefix("$.External."))
+    def value(text):
+        if text.startswith("$.External."):
+            return (reply or {}).get(text.removeprefix("$.External."))
+        if text.startswith("$.Modules.Input."):
+            key = text.removeprefix("$.Modules.Input.")
+            assert declared_inputs[key] == "string", f"{key} cannot be named by a path"
+            return (inputs or {}).get(key)
+        if text.startswith("$.Agent."):
+            return "the agent"
+        assert not text.startswith("$"), text
+        return text
 
     for _ in range(20):
         transitions, parameters, error = now["Transitions"], now["Parameters"], None
         if not transitions:
-            return attributes, now["Type"]
+            ran.end = now["Type"]
+            ran.results = {key: value(text) for key, text in parameters.get("ResultData", {}).items()}
+            assert all(ran.results.values()), f"a result leads nowhere: {ran.results}"
+            assert ran.results.keys() <= declared_results.keys(), "a result is not declared"
+            assert set(declared_results.values()) <= {"string"}, "only a text can be named by a path"
+            return ran
         following = transitions["NextAction"]
         match now["Type"]:
-            case "InvokeLambdaFunction" if reply is None:
-                error = "NoMatchingError"
             case "InvokeLambdaFunction":
-                pass
+                given = parameters["LambdaInvocationAttributes"]
+                ran.parameters = {key: value(text) or "" for key, text in given.items()}
+                error = "NoMatchingError" if reply is None else None
             case "Compare":
-                value = external(parameters["ComparisonValue"]) or ""
+                compared = value(parameters["ComparisonValue"]) or ""
+                operators = {"TextStartsWith": str.startswith, "Equals": str.__eq__}
                 met = [
                     case["NextAction"]
                     for case in transitions["Conditions"]
-                    if case["Condition"]["Operator"] == "TextStartsWith"
-                    and value.startswith(case["Condition"]["Operands"][0])
+                    if operators[case["Condition"]["Operator"]](compared, case["Condition"]["Operands"][0])
                 ]
                 error = None if met else "NoMatchingCondition"
                 following = met[0] if met else None
             case "UpdateContactAttributes":
-                found = {key: external(path) for key, path in parameters["Attributes"].items()}
+                found = {key: value(path) for key, path in parameters["Attributes"].items()}
                 # All are set, or none.
                 error = None if all(found.values()) else "NoMatchingError"
-                attributes.update({} if error else found)
+                ran.attributes.update({} if error else found)
+            case other:
+                raise AssertionError(f"nobody has said what {other} does")
         if error:
             following = next(
                 case["NextAction"] for case in transitions["Errors"] if case["ErrorType"] == error
@@ -111,7 +200,17 @@ class Flows(unittest.TestCase):
                         targets += [case["NextAction"] for case in transitions.get(kind, [])]
                     self.assertLessEqual(set(targets), set(identifiers))
 
-    def test_each_remembers_the_record_and_the_page(self):
+    def test_a_modules_parts_agree(self):
+        for name, _, end in FLOWS:
+            with self.subTest(name):
+                content = flow(name)
+                self.assertEqual("Settings" in content, end == "EndFlowModuleExecution")
+                self.assertEqual("Settings" in RESOURCES[name]["Properties"], end == "EndFlowModuleExecution")
+                # Amazon Connect publishes no flow with an empty text in it.
+                for action in content["Actions"]:
+                    self.assertNotIn("", texts([action["Parameters"], action["Transitions"]]))
+
+    def test_each_remembers_the_record_and_the_page_and_passes_the_status_on(self):
         reply = {
             "status": "delivered",
             "recordId": "5d3f6a1e-9c7b-4e52-8f0a-2b1c4d6e8f90",
@@ -122,19 +221,48 @@ class Flows(unittest.TestCase):
         expected = {key: value for key, value in reply.items() if key != "status"}
         for name, _, end in FLOWS:
             with self.subTest(name):
-                self.assertEqual(run(flow(name), reply), (expected, end))
+                ran = run(name, reply)
+                self.assertEqual((ran.attributes, ran.end), (expected | {"recordStatus": "delivered"}, end))
+                results = {"status": "delivered"} if end == "EndFlowModuleExecution" else {}
+                self.assertEqual(ran.results, results)
 
-    def test_each_goes_on_whatever_happens(self):
+    def test_each_says_why_it_was_not_delivered_and_goes_on_whatever_happens(self):
+        gone = "the function could not be invoked, or did not answer in time"
         for name, _, end in FLOWS:
-            for reply in [None, {"status": "failed"}, {"status": "skipped", "message": "not configured"}]:
+            for reply, status, message in [
+                (None, "failed", gone),
+                ({"status": "failed", "message": "no table"}, "failed", "no table"),
+                ({"status": "skipped", "message": "not configured"}, "skipped", "not configured"),
+            ]:
                 with self.subTest(name, reply=reply):
-                    self.assertEqual(run(flow(name), reply), ({}, end))
+                    ran = run(name, reply)
+                    said = {"recordStatus": status, "recordMessage": message}
+                    self.assertEqual((ran.attributes, ran.end), (said, end))
+                    results = {"status": status, "message": message}
+                    self.assertEqual(ran.results, results if end == "EndFlowModuleExecution" else {})
 
     def test_a_missing_page_takes_nothing_from_the_record(self):
         record = {"recordId": "5d3f6a1e", "recordUrl": "https://example.crm.dynamics.com/main.aspx"}
-        for name, _, end in FLOWS:
+        said = {"recordStatus": "pending", "recordMessage": "waits"}
+        for name, _, _ in FLOWS:
             with self.subTest(name):
-                self.assertEqual(run(flow(name), {"status": "pending", **record}), (record, end))
+                ran = run(name, {"status": "pending", "message": "waits", **record})
+                self.assertEqual(ran.attributes, record | said)
+
+    def test_a_module_passes_the_integration_and_the_agent_on(self):
+        reply = {"status": "delivered"}
+        inputs = {"integration": "sales", "Username": "agent@example.com"}
+        for name, taken in [
+            ("ContactStartModule", ["integration"]),
+            ("ContactAnsweredModule", ["integration", "Username"]),
+            ("ContactEndModule", ["integration"]),
+        ]:
+            with self.subTest(name):
+                self.assertEqual(list(contract(name)[0]), taken)
+                self.assertEqual(run(name, reply, inputs).parameters, {key: inputs[key] for key in taken})
+                # The function takes nothing for the default integration: test_functions.py.
+                self.assertEqual(run(name, reply).parameters, dict.fromkeys(taken, ""))
+        self.assertEqual(run("AgentWhisper", reply).parameters, {"Username": "the agent"})
 
 
 def alarms():
@@ -143,11 +271,10 @@ def alarms():
     for name, resource in RESOURCES.items():
         if resource["Type"] == "AWS::CloudWatch::Alarm":
             properties = resource["Properties"]
-            metrics = [
-                metric["MetricStat"]["Metric"]
-                for metric in properties.get("Metrics", [])
-                if "MetricStat" in metric
+            queries = [
+                query["Fn::If"][1] if "Fn::If" in query else query for query in properties.get("Metrics", [])
             ]
+            metrics = [query["MetricStat"]["Metric"] for query in queries if "MetricStat" in query]
             found[name] = [
                 (
                     metric["Namespace"],
@@ -159,25 +286,100 @@ def alarms():
     return found
 
 
-class Metrics(unittest.TestCase):
-    def test_an_alarm_over_a_metric_of_ours_is_over_that_one_for_the_stack(self):
-        for name, metrics in alarms().items():
-            with self.subTest(name):
-                if any(namespace == "ConnectDynamics" for namespace, _, _ in metrics):
-                    ((_, _, dimensions),) = metrics
-                    self.assertEqual(dimensions, {"Stack": {"Ref": "AWS::StackName"}})
+# What redelivery writes each minute; test_functions.py sees that it does.
+GAUGES = {"WaitingContacts", "OldestPendingAge", "FailedContacts"}
+# What it writes while there is a failed contact.
+FAILED_GAUGE = "FailedDaysLeft"
 
-    def test_an_alarm_over_all_functions_forgets_none(self):
-        functions = {
-            name
-            for name, resource in RESOURCES.items()
-            # The bucket's switch is CloudFormation's, and tells CloudFormation of its errors.
-            if resource["Type"] == "AWS::Serverless::Function" and name != "BucketEvents"
-        }
-        for name in ("ErrorsAlarm", "ThrottlesAlarm"):
+
+def written():
+    """The metrics that the functions write, as metrics.rs says: name, and dimension besides the stack."""
+    found = {(name, "") for name in GAUGES | {FAILED_GAUGE}}
+    for line in (PROJECT / "shared" / "src" / "metrics.rs").read_text().splitlines():
+        if line.startswith("//! | `"):
+            _, names, dimension, *_ = line.split("|")
+            found |= {(name, dimension.strip(" `")) for name in re.findall(r"`(\w+)`", names)}
+    return found
+
+
+# What AWS measures of its own services, with the dimension of each.
+# https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
+# https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-monitoring.html
+OF_AWS = {
+    ("AWS/Lambda", "FunctionName"): {"Invocations", "Errors", "Throttles", "Duration"},
+    ("AWS/SQS", "QueueName"): {
+        "ApproximateAgeOfOldestMessage",
+        "ApproximateNumberOfMessagesVisible",
+        "ApproximateNumberOfMessagesNotVisible",
+        "NumberOfMessagesReceived",
+        "NumberOfMessagesDeleted",
+    },
+    ("AWS/Events", "RuleName"): {"FailedInvocations"},
+}
+# What only the dashboard shows. Whether anything has failed, FailedContacts tells.
+WITHOUT_ALARM = {"Delivered", "Pending", "Skipped", "Failed", "DynamicsLatency", "WaitingContacts"}
+
+
+class Metrics(unittest.TestCase):
+    def test_every_metric_of_an_alarm_is_measured(self):
+        for name, metrics in alarms().items():
+            for namespace, metric, dimensions in metrics:
+                with self.subTest(name, metric=metric):
+                    if namespace == "ConnectDynamics":
+                        self.assertIn((metric, ""), written())
+                        self.assertEqual(dimensions, {"Stack": {"Ref": "AWS::StackName"}})
+                    else:
+                        (dimension,) = dimensions
+                        self.assertIn(metric, OF_AWS[namespace, dimension])
+
+    def test_every_metric_that_is_written_has_an_alarm_or_is_known_to_need_none(self):
+        watched = {metric for metrics in alarms().values() for _, metric, _ in metrics}
+        self.assertEqual({name for name, _ in written()} - watched, WITHOUT_ALARM)
+
+    def test_an_alarm_over_all_functions_queues_or_rules_forgets_none(self):
+        def all_of(kind, without=()):
+            return sorted(
+                name
+                for name, resource in RESOURCES.items()
+                if resource["Type"] == kind and name not in without
+            )
+
+        # The bucket's switch is CloudFormation's, and tells CloudFormation of its errors.
+        functions = all_of("AWS::Serverless::Function", ["BucketEvents"])
+        queues = all_of("AWS::SQS::Queue", ["DeadLetters"])
+        for name, expected in [
+            ("ErrorsAlarm", functions),
+            ("ThrottlesAlarm", functions),
+            ("EventsWaitingAlarm", queues),
+            ("EventsRefusedAlarm", sorted(queues * 2)),
+            ("RulesFailingAlarm", all_of("AWS::Events::Rule")),
+        ]:
             with self.subTest(name):
-                watched = [dimensions["FunctionName"]["Ref"] for _, _, dimensions in alarms()[name]]
-                self.assertEqual(sorted(watched), sorted(functions))
+                watched = []
+                for _, _, dimensions in alarms()[name]:
+                    ((_, value),) = dimensions.items()
+                    watched.append(value.get("Ref") or value["Fn::GetAtt"][0])
+                self.assertEqual(sorted(watched), expected)
+
+    def test_an_alarm_over_several_metrics_takes_each_from_where_it_says(self):
+        """`r3` and `d3`, say, are of the same queue."""
+        queries = RESOURCES["EventsRefusedAlarm"]["Properties"]["Metrics"][1:]
+        by_id = {query["Id"]: query["MetricStat"]["Metric"] for query in queries}
+        for number in range(1, 5):
+            received, deleted = by_id[f"r{number}"], by_id[f"d{number}"]
+            self.assertEqual(received["Dimensions"], deleted["Dimensions"])
+            self.assertEqual(received["MetricName"], "NumberOfMessagesReceived")
+            self.assertEqual(deleted["MetricName"], "NumberOfMessagesDeleted")
+
+    def test_what_alarms_cost_is_told_right(self):
+        count = sum(len(metrics) for metrics in alarms().values())
+        self.assertIn(f"| {count} metrics x 0.10 |", (PROJECT / "docs" / "cost.md").read_text())
+
+    def test_every_alarm_is_explained(self):
+        text = (PROJECT / "docs" / "troubleshooting.md").read_text()
+        for name in alarms():
+            self.assertTrue(f"\n| {name.removesuffix('Alarm')} |" in text, name)
 
     def test_the_functions_are_told_the_stack_that_they_measure_for(self):
         variables = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
@@ -185,40 +387,350 @@ class Metrics(unittest.TestCase):
 
     def test_the_dashboard_shows_what_is_measured_for_the_stack(self):
         text, values = RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
-        for key, value in values.items():
-            text = text.replace("${" + key + "}", value["Fn::Sub"])
+        lists = {key: set(re.findall(r"\$\{(\w+)", value["Fn::Sub"])) for key, value in values.items()}
         shown = set()
         for widget in json.loads(text)["widgets"]:
             for first, *rest in widget["properties"]["metrics"]:
-                if first == "ConnectDynamics":
-                    name, *dimension = rest[:3]
-                    self.assertEqual(dimension, ["Stack", "${AWS::StackName}"], name)
+                if isinstance(first, str):
+                    name, dimension, value = rest[:3]
+                    if first == "ConnectDynamics":
+                        self.assertEqual((dimension, value), ("Stack", "${AWS::StackName}"), name)
+                        self.assertIn((name, ""), written())
+                        shown.add(name)
+                    else:
+                        self.assertIn(name, OF_AWS[first, dimension])
+                    continue
+                search = r"""SEARCH\('\{(.*?)\} MetricName="(\w+)" (\w+)=(.*?)', '\w+', \d+\)"""
+                schema, name, dimension, value = re.search(search, first["expression"]).groups()
+                if schema.startswith("ConnectDynamics"):
+                    self.assertEqual((schema, value), ("ConnectDynamics,Stack,Step", '"${AWS::StackName}"'))
+                    self.assertIn((name, "Step"), written())
                     shown.add(name)
-                elif isinstance(first, dict) and "ConnectDynamics" in first["expression"]:
-                    search = (
-                        r"""{ConnectDynamics,Stack,Step} MetricName="(\w+)" Stack="\${AWS::StackName}"'"""
-                    )
-                    shown.add(re.search(search, first["expression"])[1])
+                else:
+                    namespace, named = schema.split(",")
+                    self.assertEqual(named, dimension)
+                    self.assertIn(name, OF_AWS[namespace, dimension])
+                    self.assertEqual(value, {"AWS/Lambda": "${Functions}", "AWS/SQS": "${Queues}"}[namespace])
+        self.assertEqual(shown, {name for name, _ in written()})
+        functions = {name for name, one in RESOURCES.items() if one["Type"] == "AWS::Serverless::Function"}
+        queues = {name for name, one in RESOURCES.items() if one["Type"] == "AWS::SQS::Queue"}
         self.assertEqual(
-            shown,
-            {"Delivered", "Pending", "Failed", "Skipped"}
-            | {"DynamicsLatency", "Throttled", "OldestPendingAge", "SecretDaysLeft"},
+            lists, {"Functions": functions - {"BucketEvents"}, "Queues": queues - {"DeadLetters"}}
+        )
+
+
+class Names(unittest.TestCase):
+    def test_two_stacks_fit_into_one_account_and_region(self):
+        """No resource has a name that another stack would give it, in what CloudFormation gets from SAM."""
+        for name, resource in transformed()["Resources"].items():
+            for key in NAMES & resource.get("Properties", {}).keys():
+                with self.subTest(name, key=key):
+                    self.assertTrue(is_of_this_stack(resource["Properties"][key]))
+
+    def test_queues_take_events_of_every_rule_of_this_account(self):
+        """CloudFormation shortens names, so none of them can be in a condition."""
+        (statement,) = RESOURCES["QueuesPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+        self.assertEqual(
+            statement["Condition"]["StringEquals"], {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+        )
+        source = statement["Condition"]["ArnLike"]["aws:SourceArn"]["Fn::Sub"]
+        self.assertEqual(source, "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:rule/*")
+        self.assertNotIn("StackName", json.dumps(statement))
+        targets = [
+            target["Arn"]["Fn::GetAtt"][0]
+            for rule in RESOURCES.values()
+            if rule["Type"] == "AWS::Events::Rule"
+            for target in rule["Properties"]["Targets"]
+        ]
+        allowed = {queue["Ref"] for queue in RESOURCES["QueuesPolicy"]["Properties"]["Queues"]}
+        self.assertLessEqual(set(targets), allowed)
+
+
+class Queues(unittest.TestCase):
+    def test_each_functions_events_wait_in_a_queue_of_its_own(self):
+        resources = transformed()["Resources"]
+        for name in STEPS:
+            with self.subTest(name):
+                queue = resources[f"{name}Queue"]["Properties"]
+                arn = {"Fn::GetAtt": [f"{name}Queue", "Arn"]}
+                mappings = [
+                    one["Properties"]
+                    for one in resources.values()
+                    if one["Type"] == "AWS::Lambda::EventSourceMapping"
+                    and one["Properties"]["EventSourceArn"] == arn
+                ]
+                (mapping,) = mappings
+                self.assertEqual(mapping["FunctionName"], {"Ref": name})
+                self.assertEqual(mapping["FunctionResponseTypes"], ["ReportBatchItemFailures"])
+                self.assertEqual(mapping["BatchSize"], 10)
+                self.assertEqual(
+                    mapping["ScalingConfig"], {"MaximumConcurrency": {"Ref": "EventConcurrency"}}
+                )
+                # Lambda's advice, so that no event comes again while a function is still at it.
+                self.assertGreaterEqual(
+                    queue["VisibilityTimeout"], 6 * resources[name]["Properties"]["Timeout"]
+                )
+                self.assertEqual(
+                    queue["RedrivePolicy"]["deadLetterTargetArn"], {"Fn::GetAtt": ["DeadLetters", "Arn"]}
+                )
+                tries = queue["RedrivePolicy"]["maxReceiveCount"] * queue["VisibilityTimeout"]
+                self.assertTrue(2 * 86400 < tries < queue["MessageRetentionPeriod"])
+                asynchronous = resources[f"{name}EventInvokeConfig"]["Properties"]
+                self.assertEqual(asynchronous["DestinationConfig"]["OnFailure"], {"Destination": arn})
+
+
+class Concurrency(unittest.TestCase):
+    def test_it_can_be_reserved_for_what_flows_invoke(self):
+        reserved = {
+            name: json.loads(json.dumps(one["Properties"]["ReservedConcurrentExecutions"]))
+            for name, one in RESOURCES.items()
+            if "ReservedConcurrentExecutions" in one.get("Properties", {})
+        }
+        on_demand = {
+            "Fn::If": ["ReservesConcurrency", {"Ref": "FlowReservedConcurrency"}, {"Ref": "AWS::NoValue"}]
+        }
+        flows = {
+            permission.removesuffix("Permission") for permission in RESOURCES if "Permission" in permission
+        }
+        self.assertEqual(reserved, dict.fromkeys(flows, on_demand))
+        # Else no stack could be made in a new account.
+        self.assertEqual(TEMPLATE["Parameters"]["FlowReservedConcurrency"]["Default"], 0)
+
+    def test_runs_of_redelivery_that_were_throttled_do_not_begin_all_at_once(self):
+        asynchronous = RESOURCES["Redelivery"]["Properties"]["EventInvokeConfig"]
+        self.assertEqual(asynchronous["MaximumEventAgeInSeconds"], 60)
+        self.assertEqual(asynchronous["MaximumRetryAttempts"], 0)
+
+
+def statements(role):
+    """What a role, or a policy beside it, allows: actions, with the resource and the conditions of each."""
+    properties = RESOURCES[role]["Properties"]
+    documents = [policy["PolicyDocument"] for policy in properties.get("Policies", [properties])]
+    return json.loads(
+        json.dumps(
+            [
+                (statement["Action"], statement["Resource"], statement.get("Condition", {}))
+                for document in documents
+                for statement in document["Statement"]
+            ]
+        )
+    )
+
+
+class Roles(unittest.TestCase):
+    """The roles of the steps and of redelivery are held to what they use in test_functions.py."""
+
+    def test_there_are_no_roles_but_those_written_here_and_each_takes_the_boundary(self):
+        roles = {name for name, one in transformed()["Resources"].items() if one["Type"] == "AWS::IAM::Role"}
+        others = {"BucketEventsRole", "RedeliveryScheduleRole", "FederationRole"}
+        self.assertEqual(roles, {f"{name}Role" for name in FUNCTIONS} | others)
+        for name in roles:
+            boundary = RESOURCES[name]["Properties"]["PermissionsBoundary"]
+            self.assertEqual(
+                boundary,
+                {"Fn::If": ["HasBoundary", {"Ref": "PermissionsBoundary"}, {"Ref": "AWS::NoValue"}]},
+            )
+
+    def test_only_their_own_service_acts_in_them(self):
+        for name in (name for name, one in RESOURCES.items() if one["Type"] == "AWS::IAM::Role"):
+            (trust,) = RESOURCES[name]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+            with self.subTest(name):
+                if name == "FederationRole":
+                    roles = {role["Fn::GetAtt"][0] for role in trust["Principal"]["AWS"]}
+                    self.assertEqual(roles, {f"{function}Role" for function in FUNCTIONS})
+                elif name == "RedeliveryScheduleRole":
+                    self.assertEqual(trust["Principal"], {"Service": "scheduler.amazonaws.com"})
+                    account = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+                    self.assertEqual(trust["Condition"], account)
+                else:
+                    self.assertEqual(trust["Principal"], {"Service": "lambda.amazonaws.com"})
+
+    def test_the_schedule_may_start_redelivery_and_nothing_else(self):
+        invoke = ("lambda:InvokeFunction", {"Fn::GetAtt": ["Redelivery", "Arn"]}, {})
+        self.assertEqual(statements("RedeliveryScheduleRole"), [list(invoke)])
+
+    def test_the_federation_role_may_get_short_tokens_for_entra_id_and_nothing_else(self):
+        ((action, _, condition),) = statements("FederationRole")
+        self.assertEqual(action, "sts:GetWebIdentityToken")
+        self.assertEqual(
+            condition,
+            {
+                "ForAllValues:StringEquals": {
+                    "sts:IdentityTokenAudience": [
+                        "api://AzureADTokenExchange",
+                        "api://AzureADTokenExchangeUSGov",
+                        "api://AzureADTokenExchangeChina",
+                    ]
+                },
+                "Null": {"sts:IdentityTokenAudience": "false"},
+                "StringEquals": {"sts:SigningAlgorithm": "RS256"},
+                "NumericLessThanEquals": {"sts:DurationSeconds": 300},
+            },
+        )
+        assume = ["sts:AssumeRole", {"Fn::GetAtt": ["FederationRole", "Arn"]}, {}]
+        self.assertEqual(statements("FederationPolicy"), [assume])
+        for name in ("FederationRole", "FederationPolicy"):
+            self.assertEqual(RESOURCES[name]["Condition"], "UsesFederation")
+        self.assertEqual(TEMPLATE["Parameters"]["MakeFederationRole"]["Default"], "false")
+
+    def test_the_buckets_switch_may_switch_and_is_there_only_while_it_is_wanted(self):
+        (switch, log) = statements("BucketEventsRole")
+        self.assertEqual(switch[0], ["s3:GetBucketNotification", "s3:PutBucketNotification"])
+        self.assertEqual(switch[1], {"Fn::Sub": "arn:${AWS::Partition}:s3:::${RecordingBucket}"})
+        self.assertEqual(log[1], {"Fn::GetAtt": ["BucketEventsLog", "Arn"]})
+        for name in ("BucketEvents", "BucketEventsRole", "RecordingBucketEvents"):
+            self.assertEqual(RESOURCES[name]["Condition"], "TurnsOnBucketEvents")
+
+
+# Of what CloudFormation's resource types may ask for, what this stack's properties never do. By service, as
+# far as the policy speaks of the service at all.
+NEVER_ASKED_FOR = [
+    "cloudwatch:*Insight*",
+    "connect:*Bot*",
+    "dynamodb:*Item",
+    "dynamodb:*Replica",
+    "dynamodb:*KinesisStreamingDestination",
+    "dynamodb:*ContributorInsights",
+    "dynamodb:*ResourcePolicy",
+    "dynamodb:ImportTable",
+    "dynamodb:Query",
+    "dynamodb:Scan",
+    "iam:*GroupPolicy",
+    "iam:*UserPolicy",
+    "iam:*achRolePolicy",
+    "iam:CreateServiceLinkedRole",
+    "lambda:*CodeSigningConfig",
+    "lambda:*LayerVersion",
+    "lambda:*RuntimeAlias",
+    "lambda:PassCapacityProvider",
+    "lambda:PutFunctionRecursionConfig",
+    "lambda:PutFunctionScalingConfig",
+    "lambda:PutRuntimeManagementConfig",
+    "logs:*DataProtectionPolicy",
+    "logs:*IndexPolicy",
+    "logs:*KmsKey",
+    "logs:*LogDelivery",
+    "logs:*LogEvents",
+    "logs:*LogStream*",
+    "logs:*ResourcePolicy",
+    "logs:PutBearerTokenAuthentication",
+    "logs:PutLogGroupDeletionProtection",
+    # Of SAM's bucket.
+    "s3:*",
+    "secretsmanager:*Replica*",
+]
+
+
+class Deployer(unittest.TestCase):
+    def test_the_documented_policy_is_enough_to_make_change_and_delete_each_resource(self):
+        policy = json.loads((PROJECT / "docs" / "deployer-policy.json").read_text())
+        allowed = []
+        for statement in policy["Statement"]:
+            actions = statement["Action"]
+            allowed += [actions] if isinstance(actions, str) else actions
+        services = {action.split(":")[0] for action in allowed}
+        for kind in sorted({one["Type"] for one in transformed()["Resources"].values()}):
+            if kind.startswith("Custom::"):
+                continue
+            handlers = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema.get(
+                "handlers", {}
+            )
+            for handler in ("create", "read", "update", "delete"):
+                for action in handlers.get(handler, {}).get("permissions", []):
+                    if action.split(":")[0] in services and not matches_any(action, NEVER_ASKED_FOR):
+                        self.assertTrue(matches_any(action, allowed), f"{kind}, {handler}: {action}")
+
+    def test_it_fits_into_a_managed_policy(self):
+        policy = json.loads((PROJECT / "docs" / "deployer-policy.json").read_text())
+        self.assertLess(len(json.dumps(policy, separators=(",", ":"))), 6144)
+
+
+def matches_any(action, patterns):
+    """As IAM compares actions: with `*`, and without regard to case."""
+    return any(fnmatch.fnmatchcase(action.lower(), pattern.lower()) for pattern in patterns)
+
+
+def waits_for(name):
+    """What a resource waits for, by its references and DependsOn: the logical ids, with theirs in turn."""
+    found, todo = set(), {name}
+    while todo:
+        text = json.dumps(transformed()["Resources"][todo.pop()])
+        ids = set(re.findall(r'"Ref": "(\w+)"|"Fn::GetAtt": \["(\w+)"|"DependsOn": "(\w+)"|\$\{(\w+)', text))
+        new = {one for group in ids for one in group if one in RESOURCES} - found
+        found |= new
+        todo |= new
+    return found
+
+
+class FirstDeployment(unittest.TestCase):
+    def test_the_bucket_is_tried_before_there_is_a_table(self):
+        """So that the likeliest mistake leaves nothing that has to be deleted by hand."""
+        self.assertIn("RecordingBucketEvents", waits_for("Table"))
+        self.assertNotIn("Table", waits_for("RecordingBucketEvents"))
+
+    def test_what_is_kept_when_the_stack_is_deleted(self):
+        kept = {name: one["DeletionPolicy"] for name, one in RESOURCES.items() if "DeletionPolicy" in one}
+        logs = {name for name, one in RESOURCES.items() if one["Type"] == "AWS::Logs::LogGroup"}
+        queues = {name for name, one in RESOURCES.items() if one["Type"] == "AWS::SQS::Queue"}
+        self.assertEqual(
+            kept,
+            # A table that refuses to be deleted would make the rollback of a first deployment fail.
+            {"Table": "Retain"}
+            | dict.fromkeys({"Secret"} | queues, "RetainExceptOnCreate")
+            | dict.fromkeys(logs, "Delete"),
         )
 
 
 class Samconfig(unittest.TestCase):
-    def test_the_processor_is_read_from_one_place(self):
-        """`sam local invoke` runs only what `sam build` built for the same processor."""
+    def architectures(self, parameters):
+        """What SAM takes each function's processor for, with these parameters."""
+        stacks, _ = SamLocalStackProvider.get_stacks(
+            str(PROJECT / "template.yaml"), parameter_overrides=parameters
+        )
+        return {tuple(function.architectures) for function in SamFunctionProvider(stacks).get_all()}
+
+    def test_what_is_built_is_what_is_deployed_whatever_guided_saves(self):
+        """`sam deploy --guided` saves every parameter for `sam deploy`; `sam build` reads none of them."""
+        with tempfile.TemporaryDirectory() as folder:
+            shutil.copy(PROJECT / "samconfig.toml", folder)
+            answers = {name: one.get("Default", "any") for name, one in TEMPLATE["Parameters"].items()}
+            context = unittest.mock.Mock(info_name="deploy", samconfig_dir=folder)
+            context.parent = None
+            with (
+                unittest.mock.patch("click.get_current_context", return_value=context),
+                unittest.mock.patch(
+                    "samcli.commands.deploy.guided_config.get_cmd_names", return_value=["deploy"]
+                ),
+                contextlib.redirect_stdout(io.StringIO()),
+            ):
+                guided = GuidedConfig(str(PROJECT / "template.yaml"), "parameters")
+                guided.save_config(
+                    {name: str(value) for name, value in answers.items()}, config_file="samconfig.toml"
+                )
+            saved = SamConfig(folder, "samconfig.toml")
+            text = saved.get_all(["deploy"], "parameters")["parameter_overrides"]
+            self.assertIn("EventConcurrency=", text)
+            deployed = self.architectures(CfnParameterOverridesType().convert(text, None, None))
+            self.assertNotIn("parameter_overrides", saved.get_all(["build"], "parameters"))
+            self.assertEqual(self.architectures({}), deployed)
+        self.assertEqual(deployed, {("arm64",)})
+
+    def test_what_guided_is_told_stays_out_of_the_tracked_file(self):
+        """It is the account's: ids, the bucket, an e-mail address."""
+        ignored = (PROJECT / ".gitignore").read_text().splitlines()
+        for line in re.findall(
+            r"^sam .*--guided.*$", (PROJECT / "docs" / "setup.md").read_text(), re.MULTILINE
+        ):
+            file = re.search(r"--config-file (\S+)", line)[1]
+            self.assertIn(f"/{file}", ignored)
+
+    def test_every_environment_is_built_alike(self):
+        config = SamConfig(PROJECT, "samconfig.toml")
         for environment in ("default", "test", "production"):
-            read = {
-                SamConfig(PROJECT, "samconfig.toml").get_all(command.split(), "parameters", env=environment)[
-                    "parameter_overrides"
-                ]
-                for command in ("build", "local invoke", "deploy")
-            }
-            with self.subTest(environment):
-                self.assertEqual(len(read), 1, read)
-                self.assertIn("Architecture=arm64", read.pop().split())
+            self.assertEqual(
+                config.get_all(["build"], "parameters", env=environment),
+                {"beta_features": True, "cached": False},
+            )
 
 
 class SamLocal(unittest.TestCase):
