@@ -26,7 +26,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jiff::{SignedDuration, Timestamp};
 use owo_colors::OwoColorize;
 use serde_json::{Value as Json, json};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until},
+};
 use uuid::Uuid;
 
 use crate::{
@@ -58,6 +61,8 @@ const ALLOWANCE: Allowance = Allowance {
     at_once: 52,
     work: Duration::from_millis(100),
 };
+/// How many executions Lambda gives to a queue's events: the stack's parameter `EventConcurrency`.
+const EVENT_CONCURRENCY: usize = 10;
 /// Requests of a contact: it starts and it ends.
 const REQUESTS: u32 = 2;
 /// The schedule of redelivery.
@@ -282,6 +287,7 @@ async fn calls(
     is_over: Arc<AtomicBool>,
 ) -> io::Result<()> {
     let mut under_way = VecDeque::new();
+    let events = Arc::new(Semaphore::new(EVENT_CONCURRENCY));
     let mut ticks = interval(every);
     for number in 0.. {
         ticks.tick().await;
@@ -290,8 +296,9 @@ async fn calls(
         }
         let environment = environments[number % environments.len()].clone();
         let (system, phase) = (system.clone(), phase.load(Ordering::Relaxed) as usize);
+        let events = events.clone();
         under_way.push_back(tokio::spawn(async move {
-            call(&system, &environment, phase).await;
+            call(&system, &environment, &events, phase).await;
         }));
     }
     for call in under_way {
@@ -301,7 +308,7 @@ async fn calls(
 }
 
 /// One call: a flow invokes contact-start, and the end comes from the queue.
-async fn call(system: &System, environment: &Environment, phase: usize) {
+async fn call(system: &System, environment: &Environment, events: &Semaphore, phase: usize) {
     let contact = Uuid::new_v4();
     let start = json!({"Name": "ContactFlowEvent", "Details": {
         "ContactData": {
@@ -340,7 +347,9 @@ async fn call(system: &System, environment: &Environment, phase: usize) {
     }]});
     // As the queue does, whatever comes of it.
     loop {
+        let permit = events.acquire().await;
         let invoked = system.lambda.invoke("contact-end", &batch).await;
+        drop(permit);
         let is_done = |payload: &Json| payload["batchItemFailures"] == json!([]);
         if invoked.is_none_or(|invoked| is_done(&invoked.payload)) {
             return;
@@ -501,10 +510,12 @@ pub fn print(outage: &Outage, findings: &Findings) {
         ),
     ];
     for (name, at_once) in &findings.at_once {
-        let bound = if *at_once == outage.processes && *name != REDELIVERY {
-            ", as many as there are"
-        } else {
-            ""
+        let bound = match *at_once {
+            EVENT_CONCURRENCY if *name == "contact-end" => ", its queue's most",
+            at_once if at_once == outage.processes && *name != REDELIVERY => {
+                ", as many as there are"
+            }
+            _ => "",
         };
         rows.push((
             format!("{name} at the same time"),

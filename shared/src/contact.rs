@@ -391,6 +391,12 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_that_is_a_name_alone_is_the_queues_name() {
+        let call = flow(json!({"ContactId": ID, "Queue": "Billing"}), json!({}));
+        assert_eq!(call.get("Queue"), Some(&json!({"Name": "Billing"})));
+    }
+
+    #[test]
     fn an_anonymous_callers_empty_endpoint_is_absent() {
         let call = flow(
             json!({

@@ -1116,6 +1116,18 @@ mod tests {
     }
 
     #[test]
+    fn a_state_is_called_what_the_item_calls_it() {
+        for state in [
+            State::Pending,
+            State::Delivered,
+            State::Skipped,
+            State::Failed,
+        ] {
+            assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
+        }
+    }
+
+    #[test]
     fn a_step_keys_text_is_its_name_and_its_object() {
         for text in ["contact-start", "recording-available/a/b.wav"] {
             let key: StepKey = text.parse().unwrap();
