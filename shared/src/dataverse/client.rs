@@ -174,8 +174,8 @@ impl Dynamics {
                 Err(failure) => failure,
             };
             let is_limited = matches!(failure, DynamicsError::Throttled { .. });
-            if let (true, Some(delay)) = (is_limited, failure.retry_after()) {
-                self.pace.pause(delay);
+            if is_limited {
+                self.pace.limit(failure.retry_after());
             }
             let may_repeat =
                 is_limited || entry == Entry::Free && repeats == Repeats::WhileThereIsTime;

@@ -33,6 +33,8 @@ use crate::clock::Clock;
 const FIRST_WINDOW: f64 = 4.0;
 /// And at the most. Of the 52 requests that a web server takes at once the others are for live calls.
 const LARGEST_WINDOW: f64 = 40.0;
+/// Refusals for the limits that come within this time are one.
+const ONE_REFUSAL: Duration = Duration::from_secs(1);
 /// So many requests in a row that got no answer open the breaker.
 const FAILURES: u32 = 3;
 /// How long nothing is sent then, at first and at the most.
@@ -61,6 +63,8 @@ struct State {
     threshold: f64,
     /// Until when Dynamics has asked us to send nothing.
     paused_until: Option<Timestamp>,
+    /// Until when another refusal for the limits does not make the window smaller again.
+    narrowed_until: Option<Timestamp>,
     /// Requests in a row that got no answer.
     failures: u32,
     /// While the breaker is open.
@@ -114,6 +118,7 @@ impl Pace {
                 window: FIRST_WINDOW,
                 threshold: LARGEST_WINDOW,
                 paused_until: None,
+                narrowed_until: None,
                 failures: 0,
                 rest: None,
                 scarce_since: None,
@@ -175,17 +180,22 @@ impl Pace {
         Ok(Entry::Free)
     }
 
-    /// Dynamics has asked to be left alone for so long.
-    pub(super) fn pause(&self, delay: Duration) {
+    /// Dynamics has refused a request for its limits, and asked to be left alone for so long, if it said so.
+    pub(super) fn limit(&self, delay: Option<Duration>) {
         let now = self.clock.now();
         let mut state = self.state();
-        // The requests that were under way together are refused together: that is one refusal.
-        if state.paused_until.is_none_or(|until| until <= now) {
+        // Those that were under way together are refused together: that is one refusal.
+        let is_another = state.narrowed_until.is_none_or(|until| until <= now);
+        if is_another {
             state.threshold = (state.window / 2.0).max(1.0);
             state.window = state.threshold;
         }
-        let until = now + delay;
-        state.paused_until = Some(state.paused_until.map_or(until, |other| other.max(until)));
+        let pause = delay.unwrap_or_default();
+        let narrowed_until = now + pause.max(ONE_REFUSAL);
+        state.narrowed_until = state.narrowed_until.max(Some(narrowed_until));
+        if !pause.is_zero() {
+            state.paused_until = state.paused_until.max(Some(now + pause));
+        }
     }
 
     /// Notes what became of a request that had so long to be answered.
@@ -331,7 +341,7 @@ mod tests {
         answers(&pace, 1000);
         assert_eq!(window(&pace), 40, "and no more");
         // Those that are under way together are refused together.
-        (0..40).for_each(|_| pace.pause(seconds(5)));
+        (0..40).for_each(|_| pace.limit(Some(seconds(5))));
         assert_eq!(pace.room(), Room::None(seconds(5)));
         assert_eq!(pace.enter(), Err(Closed::Paused(seconds(5))));
         pass(5);
@@ -339,7 +349,7 @@ mod tests {
         answers(&pace, 21);
         assert_eq!(window(&pace), 21);
         for limit in 0..10 {
-            pace.pause(seconds(1));
+            pace.limit(Some(seconds(1)));
             pass(1);
             assert!(window(&pace) >= 1, "after {limit}");
         }
@@ -348,9 +358,21 @@ mod tests {
     #[test]
     fn a_pause_is_never_made_shorter() {
         let (pace, _) = pace();
-        pace.pause(seconds(60));
-        pace.pause(seconds(5));
+        pace.limit(Some(seconds(60)));
+        pace.limit(Some(seconds(5)));
+        pace.limit(None);
         assert_eq!(pace.room(), Room::None(seconds(60)));
+    }
+
+    #[test]
+    fn a_limit_without_a_pause_narrows_the_window_once_a_second() {
+        let (pace, pass) = pace();
+        answers(&pace, 100);
+        (0..40).for_each(|_| pace.limit(None));
+        assert_eq!((window(&pace), pace.enter()), (20, Ok(Entry::Free)));
+        pass(1);
+        pace.limit(Some(Duration::ZERO));
+        assert_eq!(window(&pace), 10);
     }
 
     #[test]

@@ -49,6 +49,8 @@ const CONCURRENCY: usize = 8;
 const TIME_FOR_ONE: Duration = Duration::from_secs(15);
 /// No contact is begun with less time than this left.
 const MIN_TIME: Duration = Duration::from_secs(2);
+/// How much of a run is kept for the lines when failed steps are made pending first.
+const TIME_FOR_LINES: Duration = Duration::from_secs(15);
 const DAY: i64 = 86_400;
 
 /// What a run is asked to do.
@@ -297,7 +299,7 @@ impl Run<'_> {
         let failed = failed.into_iter().filter(|entry| entry.at >= since);
         stream::iter(failed)
             .for_each_concurrent(CONCURRENCY, |entry| async move {
-                if self.is_out_of_time() {
+                if Instant::now() + TIME_FOR_LINES > self.deadline {
                     self.report(|report| report.complete = false);
                 } else if let Err(error) = self.retry(entry.contact_id).await {
                     self.report(|report| report.complete = false);
