@@ -140,10 +140,10 @@ def process(name, command, env=None):
 
 
 class LocalSystem:
-    """`cargo run -p local -- serve`: the stand-ins, DynamoDB and Secrets Manager."""
+    """`cargo run -p local -- serve`: the stand-ins and DynamoDB."""
 
     def __init__(self, addresses):
-        self.aws = addresses["DynamoDB and Secrets Manager"]
+        self.aws = addresses["AWS's other services"]
         self.dataverse = addresses["Dataverse"]
         self.entra = addresses["Entra ID"]
 
