@@ -490,9 +490,14 @@ pub fn print(outage: &Outage, findings: &Findings) {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     let drained = findings.drained.map_or("never".to_owned(), seconds);
-    let ratio = findings
-        .drained
-        .map(|drained| drained.as_secs_f64() / findings.at_best.as_secs_f64().max(0.001));
+    let ratio = findings.drained.map(|drained| {
+        let ratio = drained.as_secs_f64() / findings.at_best.as_secs_f64().max(0.001);
+        if findings.at_best < MINUTE {
+            "-, as redelivery runs once a minute".to_owned()
+        } else {
+            format!("{ratio:.2}")
+        }
+    });
     let mut rows = vec![
         (
             "requests that waited at the environment's return".to_owned(),
@@ -506,7 +511,7 @@ pub fn print(outage: &Outage, findings: &Findings) {
         ),
         (
             "that is times".to_owned(),
-            ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.2}")),
+            ratio.unwrap_or_else(|| "-".to_owned()),
         ),
     ];
     for (name, at_once) in &findings.at_once {
