@@ -13,7 +13,11 @@ use connect_dynamics::{
 use end_to_end::*;
 use jiff::Timestamp;
 use local::{
-    stand_in::fault::{Effect, Fault},
+    http,
+    stand_in::{
+        dataverse::Dataverse,
+        fault::{Effect, Fault},
+    },
     system::System,
     table,
 };
@@ -947,4 +951,48 @@ async fn a_document_that_calls_itself_otherwise_is_refused_and_its_contacts_wait
         "message": contains("saved as `copied` and calls itself `default`")
     });
     assert!(system.dataverse.records("phonecalls").is_empty());
+}
+
+/// Another environment, and the integration `other` for it.
+async fn another_environment(system: &System) -> Dataverse {
+    let dataverse = Dataverse::new(system.entra.clone());
+    let address = http::serve(0, dataverse.router()).await.unwrap();
+    let uri = format!("http://{address}");
+    dataverse.set_origin(&uri);
+    let mut other = serde_json::to_value(system.integration.configuration()).unwrap();
+    other["name"] = "other".into();
+    other["connection"]["environmentUri"] = uri.clone().into();
+    other["connection"]["scope"] = format!("{uri}/.default").into();
+    let other = other.to_string();
+    let saved = system.store.save_integration("other", &other).await;
+    saved.unwrap();
+    dataverse
+}
+
+#[tokio::test]
+async fn an_environment_that_hangs_holds_up_nobody_elses_contacts() {
+    let system = reference_system().await;
+    let other = another_environment(&system).await;
+    let hours = |hours| Timestamp::now() - jiff::SignedDuration::from_hours(hours);
+    let mut theirs = Vec::new();
+    for number in 0..20 {
+        pending_since(&system, Uuid::new_v4(), "default", hours(20 - number)).await;
+        theirs.push(Uuid::new_v4());
+        pending_since(&system, theirs[theirs.len() - 1], "other", hours(1)).await;
+    }
+    system.dataverse.faults.times(1000, Effect::Delay(120_000));
+    let report = system.redeliver().await.unwrap();
+    assert_eq!((report.waiting, report.delivered), (40, 20));
+    assert_eq!(other.records("phonecalls").len(), 20);
+    let tried = system.dataverse.take_exchanges().len();
+    assert!(
+        tried < 20,
+        "{tried} contacts were tried in vain: the breaker did not open"
+    );
+    system.dataverse.faults.clear();
+    eventually("the environment's backlog is delivered", async || {
+        system.redeliver().await.unwrap();
+        system.dataverse.records("phonecalls").len() == 20
+    })
+    .await;
 }
