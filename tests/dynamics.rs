@@ -685,6 +685,44 @@ async fn an_environment_that_does_not_answer_is_left_alone_until_a_probe_is_answ
 }
 
 #[tokio::test]
+async fn a_limit_says_that_the_environment_is_there() {
+    let environment = environment().await;
+    environment.dynamics.warm_up(soon()).await.unwrap();
+    let once = async || {
+        let request = create(Uuid::new_v4(), json!({}));
+        let repeats = Repeats::AfterALimit;
+        environment
+            .dynamics
+            .send_with(&request, repeats, soon())
+            .await
+    };
+    environment.dataverse.faults.times(3, Effect::status(503));
+    for _ in 0..3 {
+        once().await.unwrap_err();
+    }
+    environment.time.pass(2);
+    environment.dataverse.faults.once(Effect::throttled(0));
+    once()
+        .await
+        .expect("the probe is sent again after the limit");
+    once().await.expect("the breaker is closed");
+}
+
+#[tokio::test]
+async fn nothing_is_sent_after_a_pause_without_time_to_be_answered() {
+    let environment = environment().await;
+    environment.dynamics.warm_up(soon()).await.unwrap();
+    environment.dataverse.faults.once(Effect::throttled(2));
+    let deadline = Instant::now() + Duration::from_millis(2800);
+    let first = environment.dynamics.send(&action(), deadline).await;
+    let second = environment.dynamics.send(&action(), deadline).await;
+    for error in [first.unwrap_err(), second.unwrap_err()] {
+        assert!(!error.may_have_been_done(), "{error}");
+    }
+    assert_eq!(environment.dataverse.take_exchanges().len(), 1);
+}
+
+#[tokio::test]
 async fn a_record_that_dynamics_chokes_on_is_no_outage() {
     let environment = environment().await;
     environment.dataverse.faults.times(5, Effect::status(500));

@@ -16,9 +16,9 @@ use local::{
     http,
     stand_in::{
         dataverse::Dataverse,
-        fault::{Effect, Fault},
+        fault::{Effect, Fault, Faults},
     },
-    system::System,
+    system::{Options, System},
     table,
 };
 use serde_json::{Value as Json, json};
@@ -995,4 +995,61 @@ async fn an_environment_that_hangs_holds_up_nobody_elses_contacts() {
         system.dataverse.records("phonecalls").len() == 20
     })
     .await;
+}
+
+#[tokio::test]
+async fn an_action_of_an_event_is_given_the_whole_time_as_it_cannot_be_sent_again() {
+    let action = "phonecalls(STEP2-Response.activityid)/Microsoft.Dynamics.CRM.Close";
+    let system = system(|configuration| {
+        let (entity_set, address) = action.split_at("phonecalls".len());
+        configuration["steps"]["contact-end"] =
+            request("POST", entity_set, address, json!({"Status": 2}));
+    })
+    .await;
+    let contact = Uuid::new_v4();
+    let started = flow(contact, json!({}), json!({}));
+    invoke(&system, "contact-start", &started).await;
+    system.dataverse.faults.once(Effect::Delay(5000));
+    let ended = contact_event(contact, "DISCONNECTED");
+    let reply = invoke(&system, "contact-end", &ended).await;
+    // The stand-in knows no such action, and says so after five seconds.
+    assert_reply!(reply, {"status": "failed", "message": contains("status 501")});
+}
+
+#[tokio::test]
+async fn a_name_that_nobody_has_configured_gets_no_line_of_its_own() {
+    let system = reference_system().await;
+    for _ in 0..3 {
+        let contact = Uuid::new_v4();
+        let name = json!({"integration": contact.to_string()});
+        let reply = invoke(&system, "contact-start", &flow(contact, json!({}), name)).await;
+        assert_reply!(reply, {"status": "pending"});
+    }
+    let own = Line::of(system.integration.name());
+    let lines = system.store.lines().await.unwrap();
+    assert_eq!(lines, [own, Line::of_nobody()].into());
+    let waiting = List::Line(Line::of_nobody());
+    assert_eq!(system.store.list(&waiting).await.unwrap().len(), 3);
+    let report = system.redeliver().await.unwrap();
+    assert_eq!((report.waiting, report.delivered), (3, 0));
+}
+
+#[tokio::test]
+async fn a_flows_event_that_waits_in_a_queue_stays_there_until_it_is_stored() {
+    let table_faults = Faults::default();
+    let change = |options: &mut Options| options.table_faults = table_faults.clone();
+    let system = system_with(|_| {}, change).await;
+    let contact = Uuid::new_v4();
+    let event = flow(contact, json!({}), json!({}));
+    let batch = json!({"Records": [{"messageId": "1", "body": event.to_string(), "eventSource": "aws:sqs"}]});
+    table_faults.times(1000, Effect::refused(400, "AccessDeniedException"));
+    let answer = invoke_raw(&system, "contact-start", &batch).await;
+    let again = json!({"batchItemFailures": [{"itemIdentifier": "1"}]});
+    assert_eq!(answer.payload, again);
+    table_faults.clear();
+    invoke_raw(&system, "contact-start", &batch).await;
+    assert_eq!(
+        only_record(&system, "phonecalls")["activityid"],
+        contact.to_string()
+    );
 }

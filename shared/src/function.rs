@@ -54,8 +54,7 @@ enum Answer {
 /// When an environment variable is missing, or the runtime API cannot be spoken to.
 pub async fn run(step: Step) -> Result<(), Error> {
     let cold_start = Mutex::new(Some(Instant::now()));
-    // Redelivery lists the default integration's line, so no contact need wait for that.
-    let worker = set_up(Store::with_line).await?;
+    let worker = set_up().await?;
     let invoke = |event: LambdaEvent<Json>| async {
         let (payload, context) = event.into_parts();
         let started = cold_start
@@ -65,9 +64,10 @@ pub async fn run(step: Step) -> Result<(), Error> {
             .filter(|started| started.elapsed() < COLD_START)
             .unwrap_or_else(Instant::now);
         let deadline = deadline(&context);
-        let invocation = |payload, request_id| Invocation {
+        let invocation = |payload, request_id, is_queued| Invocation {
             step,
             payload,
+            is_queued,
             request_id,
             started,
             deadline,
@@ -75,13 +75,15 @@ pub async fn run(step: Step) -> Result<(), Error> {
         let reply = match Batch::read(payload) {
             Ok(batch) => {
                 let handle = async |message: Message| {
-                    let invocation = invocation(message.event, message.id);
+                    let invocation = invocation(message.event, message.id, true);
                     worker.handle(invocation).await.map(|_| ())
                 };
                 Ok(Answer::Batch(batch.handle(handle).await))
             }
             Err(payload) => {
-                let reply = worker.handle(invocation(payload, context.request_id)).await;
+                let reply = worker
+                    .handle(invocation(payload, context.request_id, false))
+                    .await;
                 let reply = reply.map(Answer::Reply);
                 reply.map_err(|error| failure("EventNotStored", &error))
             }
@@ -97,7 +99,7 @@ pub async fn run(step: Step) -> Result<(), Error> {
 /// # Errors
 /// As [`run`].
 pub async fn run_redelivery() -> Result<(), Error> {
-    let worker = set_up(|store, _| store).await?;
+    let worker = set_up().await?;
     let invoke = |event: LambdaEvent<Json>| async {
         let (payload, context) = event.into_parts();
         let order = Order::parse(&payload).map_err(|error| failure("NoOrder", &error))?;
@@ -110,8 +112,7 @@ pub async fn run_redelivery() -> Result<(), Error> {
     lambda_runtime::run(service_fn(invoke)).await
 }
 
-/// Sets the worker up. `prepare` is given the store, and the line of the default integration.
-async fn set_up(prepare: impl FnOnce(Store, Line) -> Store) -> Result<Worker, Error> {
+async fn set_up() -> Result<Worker, Error> {
     without_empty_variables()?;
     start_log();
     metrics::set_up();
@@ -121,8 +122,11 @@ async fn set_up(prepare: impl FnOnce(Store, Line) -> Store) -> Result<Worker, Er
     )?;
     let integration = std::env::var("INTEGRATION").unwrap_or_else(|_| "default".into());
     let config = aws_config().await;
-    let store = prepare(Store::new(&config, &table), Line::of(&integration));
-    let store = Arc::new(store);
+    let line = Line::of(&integration);
+    let store = Arc::new(Store::new(&config, &table).with_line(line.clone()));
+    // The default integration's line is listed now, and by each run of redelivery: no contact waits for that.
+    let lister = store.clone();
+    tokio::spawn(async move { lister.write_line(&line).await });
     let sources = Arc::new(Sources::new(&config));
     let integrations = Arc::new(Integrations::new(store.clone(), sources));
     let worker = Worker::new(store, integrations, &integration);

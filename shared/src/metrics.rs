@@ -15,11 +15,10 @@
 //! | `OldestPendingAge` | | seconds since the oldest of their steps was intended; 0 when none waits |
 //! | `FailedContacts` | | contacts in the table with a failed step and none pending |
 //! | `FailedDaysLeft` | | days until the first of them is deleted; 365 when there is none |
-//! | `SecretDaysLeft` | | days until the first client secret or certificate of the integrations ends, when Secrets Manager says when |
+//! | `SecretDaysLeft` | | days until a client secret or a certificate ends, when Secrets Manager says when; written whenever one is used. The least is of the one that ends first |
 //! | `EventNotStored` | | events of flows that could not be stored: the log holds them |
 
 use std::{
-    collections::BTreeMap,
     io::Write,
     sync::{Mutex, OnceLock, PoisonError},
     time::Duration,
@@ -27,16 +26,20 @@ use std::{
 
 use jiff::{Timestamp, civil::Date, tz::Offset};
 use metrics_cloudwatch_embedded::{Builder, Collector};
+use serde_json::{Value as Json, json};
 
 use crate::{history::State, step::Step};
 
 /// The format takes so many values of one metric in one line.
 const MAX_VALUES: usize = 100;
 
+const NAMESPACE: &str = "ConnectDynamics";
+
 static COLLECTED: OnceLock<Collected> = OnceLock::new();
 
 /// What has come together since it was last written.
 struct Collected {
+    stack: String,
     collector: &'static Collector,
     /// How many latencies there are. The lock is held while they are written or one is added, so that
     /// no request that ends at the same moment adds one too many.
@@ -65,10 +68,11 @@ impl Collected {
     fn new(stack: &str) -> Result<Collected, metrics_cloudwatch_embedded::Error> {
         let stack = if stack.is_empty() { "local" } else { stack };
         let collector = Builder::new()
-            .cloudwatch_namespace("ConnectDynamics")
+            .cloudwatch_namespace(NAMESPACE)
             .with_dimension("Stack", stack.to_owned())
             .init()?;
         Ok(Collected {
+            stack: stack.to_owned(),
             collector,
             latencies: Mutex::new(0),
         })
@@ -92,6 +96,26 @@ impl Collected {
         }
         metrics::histogram!("DynamicsLatency").record(milliseconds);
         *latencies += 1;
+    }
+
+    /// Writes what was measured now. The collector would write a gauge again with everything that follows,
+    /// also when nobody has measured it since.
+    fn gauges(&self, values: &[(&str, f64)], log: &mut impl Write) {
+        let names: Vec<Json> = values
+            .iter()
+            .map(|(name, _)| json!({"Name": name}))
+            .collect();
+        let mut line = json!({
+            "_aws": {
+                "Timestamp": Timestamp::now().as_millisecond(),
+                "CloudWatchMetrics": [{"Namespace": NAMESPACE, "Dimensions": [["Stack"]], "Metrics": names}]
+            },
+            "Stack": self.stack,
+        });
+        for (name, value) in values {
+            line[*name] = json!(value);
+        }
+        let _ = log.write_all(format!("{line}\n").as_bytes());
     }
 
     fn write(&self, latencies: &mut usize, log: &mut impl Write) {
@@ -131,17 +155,29 @@ pub(crate) fn throttled() {
     metrics::counter!("Throttled").increment(1);
 }
 
+fn gauges(values: &[(&str, f64)]) {
+    if let Some(collected) = COLLECTED.get() {
+        collected.gauges(values, &mut std::io::stdout());
+    }
+}
+
 /// So many contacts wait in the table, the longest for so many seconds.
 pub(crate) fn waiting(contacts: u32, oldest_seconds: i64) {
-    metrics::gauge!("WaitingContacts").set(f64::from(contacts));
-    metrics::gauge!("OldestPendingAge").set(whole(oldest_seconds));
+    gauges(&[
+        ("WaitingContacts", f64::from(contacts)),
+        ("OldestPendingAge", whole(oldest_seconds)),
+    ]);
 }
 
 /// So many contacts in the table have failed, and the first is deleted in so many days.
 pub(crate) fn failed(contacts: usize, days_left: Option<i64>) {
-    metrics::gauge!("FailedContacts").set(whole(i64::try_from(contacts).unwrap_or(i64::MAX)));
-    // A gauge that was set once is written for ever.
-    metrics::gauge!("FailedDaysLeft").set(whole(days_left.unwrap_or(365)));
+    gauges(&[
+        (
+            "FailedContacts",
+            whole(i64::try_from(contacts).unwrap_or(i64::MAX)),
+        ),
+        ("FailedDaysLeft", whole(days_left.unwrap_or(365))),
+    ]);
 }
 
 #[expect(
@@ -152,19 +188,14 @@ fn whole(number: i64) -> f64 {
     number as f64
 }
 
-/// The client secret or the certificate in this secret ends on that day. What is measured is the first end
-/// of all that this process uses.
-pub(crate) fn secret_ends(secret_id: &str, day: Date) {
-    static ENDS: Mutex<BTreeMap<String, Date>> = Mutex::new(BTreeMap::new());
-    let mut ends = ENDS.lock().unwrap_or_else(PoisonError::into_inner);
-    ends.insert(secret_id.to_owned(), day);
-    let first = ends.values().min().copied().unwrap_or(day);
+/// A client secret or a certificate that is in use ends on that day.
+pub(crate) fn secret_ends(day: Date) {
     let today = Offset::UTC.to_datetime(Timestamp::now()).date();
     let days = today
-        .until(first)
+        .until(day)
         .map(|span| span.get_days())
         .unwrap_or_default();
-    metrics::gauge!("SecretDaysLeft").set(f64::from(days));
+    gauges(&[("SecretDaysLeft", f64::from(days))]);
 }
 
 /// A flow's event could not be stored.
@@ -174,9 +205,6 @@ pub(crate) fn not_stored() {
 
 #[cfg(test)]
 mod tests {
-    use jiff::ToSpan;
-    use serde_json::{Value as Json, json};
-
     use super::*;
 
     /// One test, as there is one collector in a process.
@@ -189,12 +217,11 @@ mod tests {
         }
         step(Step::ContactEnd, State::Failed);
         step(Step::ContactEnd, State::Delivered);
-        waiting(3, 7);
-        let today = Offset::UTC.to_datetime(Timestamp::now()).date();
-        let in_days = |days: i64| today.saturating_add(days.days());
-        for (secret, days) in [("a", 90), ("b", 40), ("c", 60), ("b", 400)] {
-            secret_ends(secret, in_days(days));
-        }
+        collected.gauges(
+            &[("WaitingContacts", 3.0), ("OldestPendingAge", 7.0)],
+            &mut log,
+        );
+        collected.flush(&mut log);
         collected.flush(&mut log);
         let lines = String::from_utf8(log).unwrap();
         let (mut latencies, mut names) = (Vec::new(), Vec::new());
@@ -233,7 +260,6 @@ mod tests {
                 ("Failed", false),
                 ("Failed", true),
                 ("OldestPendingAge", false),
-                ("SecretDaysLeft", false),
                 ("WaitingContacts", false)
             ]
             .map(|(name, by_step)| (name.to_owned(), by_step))

@@ -36,14 +36,16 @@ use aws_sdk_dynamodb::{
 };
 use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::{cause, configuration::is_integration_name, history::History};
 
 /// Each list of the index is spread over this many partitions, so that it scales.
 const SHARDS: u8 = 16;
-/// How many partitions of a list are read at a time.
+/// How many partitions of a list, and of all lists, are read at a time.
 const READ_AT_A_TIME: usize = 8;
+const MOST_READS: usize = 32;
 /// How many entries of a list are read at a time, so that no answer is large.
 const PAGE: i32 = 1000;
 /// No more entries of one partition of a list are read. A list that is longer is read again when these
@@ -59,13 +61,15 @@ pub struct Store {
     table: String,
     /// The lines that this process knows to be listed.
     lines: Mutex<HashSet<Line>>,
+    /// Reads of lists at the same time: each takes a connection.
+    reading: Semaphore,
 }
 
 /// The line that a contact waits in: that of its integration.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Line(String);
 
-/// The line of contacts whose flow names an integration that no configuration can have.
+/// The line of contacts whose flow names an integration that does not exist: any name can stand in a flow.
 const NOWHERE: &str = "-nowhere-";
 
 impl Line {
@@ -76,6 +80,11 @@ impl Line {
         } else {
             NOWHERE.to_owned()
         })
+    }
+
+    /// The line of contacts whose integration does not exist.
+    pub fn of_nobody() -> Line {
+        Line(NOWHERE.to_owned())
     }
 
     /// The name of its integration.
@@ -147,6 +156,7 @@ impl Store {
             client: Client::new(config),
             table: table.to_owned(),
             lines: Mutex::default(),
+            reading: Semaphore::new(MOST_READS),
         }
     }
 
@@ -173,6 +183,20 @@ impl Store {
     /// # Errors
     /// [`StoreError::Conflict`] when someone has: read it again.
     pub async fn save(&self, stored: &mut Stored, retention_days: u32) -> Result<(), StoreError> {
+        let line = Line::of(stored.history.integration());
+        self.save_in_line(stored, line, retention_days).await
+    }
+
+    /// The same, with the line in which the contact is to wait.
+    ///
+    /// # Errors
+    /// As [`Store::save`].
+    pub async fn save_in_line(
+        &self,
+        stored: &mut Stored,
+        line: Line,
+        retention_days: u32,
+    ) -> Result<(), StoreError> {
         let history = &stored.history;
         let contact_id = history.contact_id();
         let document = serde_json::to_string(history).expect("a history serialises");
@@ -193,7 +217,6 @@ impl Store {
             .unwrap_or(Timestamp::MAX);
         let listed = match (history.wake_at(), history.failed_at()) {
             (Some(due), _) => {
-                let line = Line::of(history.integration());
                 self.list_line(&line).await?;
                 Some((List::Line(line), due, history.waiting_since()))
             }
@@ -241,6 +264,14 @@ impl Store {
         if is_known(&self.lines) {
             return Ok(());
         }
+        self.write_line(line).await
+    }
+
+    /// Adds a line to those that there are, whether or not this process knows it to be listed.
+    ///
+    /// # Errors
+    /// [`StoreError`], never [`StoreError::Conflict`].
+    pub async fn write_line(&self, line: &Line) -> Result<(), StoreError> {
         let put = self
             .client
             .put_item()
@@ -296,6 +327,9 @@ impl Store {
             entries.extend(partition?);
         }
         entries.sort_by_key(|entry| entry.at);
+        // A contact that is written while its list is read may be met twice.
+        let mut seen = HashSet::new();
+        entries.retain(|entry| seen.insert(entry.contact_id));
         Ok(entries)
     }
 
@@ -317,7 +351,9 @@ impl Store {
                 .expression_attribute_values(":due", AttributeValue::S(name.clone()))
                 .set_exclusive_start_key(after)
                 .limit(PAGE);
+            let reading = self.reading.acquire().await;
             let page = query.send().await.map_err(|error| self.error(&error))?;
+            drop(reading);
             found.extend(page.items().iter().filter_map(&read));
             after = page.last_evaluated_key;
             if after.is_none() || found.len() >= MAX_ENTRIES {

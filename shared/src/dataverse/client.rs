@@ -23,6 +23,9 @@ use crate::{clock::Clock, configuration::Connection, metrics, sources::Sources};
 /// An attempt that has less time than this is not begun.
 const MIN_ATTEMPT: Duration = Duration::from_millis(50);
 
+/// After a pause a request needs so much time to be answered: everybody sends at that moment.
+const AFTER_A_PAUSE: Duration = Duration::from_secs(1);
+
 /// One environment, with the connections and the token to it.
 #[derive(Debug)]
 pub struct Dynamics {
@@ -77,7 +80,7 @@ impl Dynamics {
                 }
                 Err(Closed::Paused(left)) => left,
             };
-            if Instant::now() + left + MIN_ATTEMPT > deadline {
+            if Instant::now() + left + AFTER_A_PAUSE > deadline {
                 return Err(DynamicsError::Throttled {
                     code: "as it said before".into(),
                     retry_after: Some(left),
@@ -139,8 +142,10 @@ impl Dynamics {
         repeats: Repeats,
         deadline: Instant,
     ) -> Result<Response, DynamicsError> {
-        let began = Instant::now();
-        let sent = self.send_in_time(request, repeats, deadline).await;
+        let mut began = Instant::now();
+        let sent = self
+            .send_in_time(request, repeats, deadline, &mut began)
+            .await;
         // What was not sent tells nothing.
         if !matches!(&sent, Err(error) if error.is_held_back()) {
             self.pace.note(sent.as_ref().err(), began.elapsed());
@@ -153,6 +158,7 @@ impl Dynamics {
         request: &Request,
         repeats: Repeats,
         deadline: Instant,
+        began: &mut Instant,
     ) -> Result<Response, DynamicsError> {
         let mut attempts = 0;
         let mut backoff = ExponentialBuilder::new()
@@ -164,6 +170,7 @@ impl Dynamics {
         loop {
             let entry = self.enter(deadline).await?;
             attempts += 1;
+            *began = Instant::now();
             let failure = match self.attempt(request, deadline).await {
                 Ok(response) => {
                     return Ok(Response {
@@ -189,7 +196,12 @@ impl Dynamics {
             let delay = failure
                 .retry_after()
                 .map_or(delay, |asked| asked.max(delay));
-            if Instant::now() + delay + MIN_ATTEMPT > deadline {
+            let needed = if is_limited {
+                AFTER_A_PAUSE
+            } else {
+                MIN_ATTEMPT
+            };
+            if Instant::now() + delay + needed > deadline {
                 return Err(failure);
             }
             tracing::debug!(attempts, delay_ms = delay.as_millis(), failure = %failure, "the request will be repeated");

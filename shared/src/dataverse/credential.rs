@@ -120,12 +120,12 @@ impl Prover {
             Credential::ClientSecret { secret_id } => {
                 let secret = secrets.get(secret_id).await;
                 let secret = secret.map_err(CredentialError::ClientSecret)?;
-                Ok(with_secret(secret_id, secret))
+                Ok(with_secret(secret))
             }
             Credential::Certificate { secret_id } => {
                 let certificate = secrets.get(secret_id).await;
                 let certificate = certificate.map_err(CredentialError::Certificate)?;
-                self.with_certificate(secret_id, certificate)
+                self.with_certificate(certificate)
             }
             Credential::KmsKey { key_id, thumbprint } => {
                 let unsigned = self.unsigned(thumbprint);
@@ -157,7 +157,7 @@ impl Prover {
                     .await
                     .map_err(CredentialError::ClientSecret)?;
                 let is_another = fresh != *refused;
-                let proof = with_secret(secret_id, fresh);
+                let proof = with_secret(fresh);
                 Ok(is_another.then_some(proof))
             }
             (
@@ -174,18 +174,14 @@ impl Prover {
                 if fresh == *refused {
                     return Ok(None);
                 }
-                self.with_certificate(secret_id, fresh).map(Some)
+                self.with_certificate(fresh).map(Some)
             }
             _ => Ok(None),
         }
     }
 
-    fn with_certificate(
-        &self,
-        secret_id: &str,
-        certificate: Certificate,
-    ) -> Result<Proof, CredentialError> {
-        metrics::secret_ends(secret_id, certificate.expires_on());
+    fn with_certificate(&self, certificate: Certificate) -> Result<Proof, CredentialError> {
+        metrics::secret_ends(certificate.expires_on());
         let unsigned = self.unsigned(certificate.thumbprint());
         let signature = certificate
             .sign(unsigned.as_bytes())
@@ -207,9 +203,9 @@ impl Prover {
 }
 
 /// The metric follows a rotation, too.
-fn with_secret(secret_id: &str, secret: ClientSecret) -> Proof {
+fn with_secret(secret: ClientSecret) -> Proof {
     if let Some(day) = secret.expires_on {
-        metrics::secret_ends(secret_id, day);
+        metrics::secret_ends(day);
     }
     Proof::ClientSecret(secret)
 }

@@ -136,8 +136,8 @@ impl DynamicsError {
         }
     }
 
-    /// Whether the request was not sent at all, for what others have met.
-    pub(super) fn is_held_back(&self) -> bool {
+    /// Whether the request was not sent at all for what others have met, or refused unseen for the limits.
+    pub fn is_held_back(&self) -> bool {
         matches!(
             self,
             DynamicsError::Resting { .. } | DynamicsError::Throttled { .. }

@@ -185,6 +185,9 @@ impl Pace {
         let now = self.clock.now();
         let mut state = self.state();
         // Those that were under way together are refused together: that is one refusal.
+        // And the environment is there.
+        state.failures = 0;
+        state.rest = None;
         let is_another = state.narrowed_until.is_none_or(|until| until <= now);
         if is_another {
             state.threshold = (state.window / 2.0).max(1.0);

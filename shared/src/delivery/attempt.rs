@@ -120,7 +120,8 @@ fn judge(
     let attempts = step.map_or(0, |step| step.attempts);
     let first_tried_at = step.and_then(|step| step.first_tried_at).unwrap_or(now);
     let give_up_after = SignedDuration::from_hours(give_up_after_hours.into());
-    let is_given_up = now.duration_since(first_tried_at) >= give_up_after;
+    // What was not sent, or refused unseen for Dynamics' limits, is no reason to give up.
+    let is_given_up = !error.is_held_back() && now.duration_since(first_tried_at) >= give_up_after;
     if is_given_up {
         reason = format!("given up after {give_up_after_hours} hours: {reason}");
     }

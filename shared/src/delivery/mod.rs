@@ -35,6 +35,8 @@ use crate::{integrations::IntegrationsError, step::Step, store::StoreError};
 pub struct Invocation {
     pub step: Step,
     pub payload: Json,
+    /// Whether it comes from a queue, which sends it again when it fails, and not from a flow that waits.
+    pub is_queued: bool,
     /// Lambda's id of the request. It is the same when Lambda tries an event again.
     pub request_id: String,
     /// When Amazon Connect began to wait: with the invocation or, for the first one of a function that was

@@ -50,8 +50,7 @@ impl Progress {
         let began = Instant::now();
         let limit = match caller {
             Caller::Flow => limit.min(started + MAX_FLOW_TIME),
-            Caller::Event => limit.min(began + EVENT_BUDGET),
-            Caller::Redelivery => limit,
+            Caller::Event | Caller::Redelivery => limit,
         };
         Progress {
             began,
@@ -72,6 +71,14 @@ impl Progress {
             Duration::from_millis(configuration.flow_budget_milliseconds.into())
         });
         self.limit.min(self.began + budget)
+    }
+
+    /// Until when Dynamics is waited for. A request that must not be repeated gets the whole time.
+    pub(super) fn patience(&self) -> Instant {
+        match self.caller {
+            Caller::Event => self.limit.min(self.began + EVENT_BUDGET),
+            Caller::Flow | Caller::Redelivery => self.deadline(),
+        }
     }
 
     pub(super) fn load(&mut self, loaded: &Arc<Loaded>) {

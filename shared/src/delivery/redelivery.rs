@@ -23,7 +23,7 @@ use futures_util::{
     future::join_all,
     stream::{self, FuturesUnordered},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -33,12 +33,12 @@ use super::{
     DeliveryError,
     progress::{Caller, Progress},
     visit::{LEASE_MARGIN, Visit, Visited},
-    worker::{Found, Worker, holder},
+    worker::{Found, RETENTION_DAYS, Worker, holder},
 };
 use crate::{
     dataverse::{Dynamics, Room},
     history::{History, State},
-    integrations::Trial,
+    integrations::{IntegrationsError, Trial},
     metrics,
     store::{Entry, Line, List, StoreError, Stored},
 };
@@ -216,7 +216,7 @@ impl Run<'_> {
     async fn lines(&self) -> Result<(), DeliveryError> {
         let store = &self.worker.store;
         let own = Line::of(&self.worker.default_integration);
-        store.list_line(&own).await?;
+        store.write_line(&own).await?;
         let mut lists: Vec<List> = store.lines().await?.into_iter().map(List::Line).collect();
         lists.push(List::Former);
         let lines = join_all(lists.iter().map(|list| self.line(list)));
@@ -233,7 +233,7 @@ impl Run<'_> {
 
     /// Delivers what is due in one line, as many contacts at once as its environment takes.
     async fn line(&self, list: &List) -> Result<(), DeliveryError> {
-        let dynamics = self.environment(list).await;
+        let dynamics = self.environment(list).await?;
         let listed = self.worker.store.list(list).await?;
         let now = Timestamp::now();
         self.report(|report| {
@@ -282,15 +282,23 @@ impl Run<'_> {
 
     /// The environment of a line, with its token fresh; none where no integration can be loaded, so that
     /// its contacts are parked.
-    async fn environment(&self, list: &List) -> Option<Arc<Dynamics>> {
-        let List::Line(line) = list else { return None };
-        let loaded = self.worker.integrations.get(line.name()).await.ok()?;
+    async fn environment(&self, list: &List) -> Result<Option<Arc<Dynamics>>, DeliveryError> {
+        let List::Line(line) = list else {
+            return Ok(None);
+        };
+        let loaded = match self.worker.integrations.get(line.name()).await {
+            Ok(loaded) => loaded,
+            Err(IntegrationsError::Store(error)) => return Err(error.into()),
+            Err(IntegrationsError::Unknown(_) | IntegrationsError::Invalid { .. }) => {
+                return Ok(None);
+            }
+        };
         if let Room::For(_) = loaded.dynamics.room() {
             // Also when nothing is due: the end of its secret is measured with it.
             let deadline = self.deadline.min(Instant::now() + MIN_TIME);
             let _ = loaded.dynamics.warm_up(deadline).await;
         }
-        Some(loaded.dynamics.clone())
+        Ok(Some(loaded.dynamics.clone()))
     }
 
     /// Makes the steps pending again that have failed since then. They wait in their lines from now on.
@@ -318,15 +326,22 @@ impl Run<'_> {
             return Ok(());
         };
         let mut progress = self.progress();
-        if let Some((visit, stored)) = self.visit(id, stored, &mut progress).await? {
-            visit.retry(stored).await?;
+        match self.visit(id, stored, &mut progress).await? {
+            Some((visit, stored)) => {
+                visit.retry(stored).await?;
+            }
+            // Its integration cannot be loaded, which is told of.
+            None => self.report(|report| report.complete = false),
         }
         Ok(())
     }
 
     async fn measure_failed(&self) -> Result<(), DeliveryError> {
         let failed = self.worker.store.list(&List::Failed).await?;
-        let first = failed.iter().filter_map(|entry| entry.also).min();
+        // Version 0.1.0 did not note when an item expires.
+        let unless_noted = SignedDuration::from_hours(i64::from(RETENTION_DAYS) * 24);
+        let expires = |entry: &Entry| entry.also.unwrap_or(entry.at + unless_noted);
+        let first = failed.iter().map(expires).min();
         let left = first.map(|end| end.duration_since(Timestamp::now()).as_secs() / DAY);
         metrics::failed(failed.len(), left);
         Ok(())

@@ -34,6 +34,8 @@ pub(super) struct Visit<'a> {
     holder: &'a str,
     contact_id: Uuid,
     deadline: Instant,
+    /// Until when Dynamics is waited for, unless the request must not be repeated.
+    patience: Instant,
     repeats: Repeats,
     progress: &'a mut Progress,
 }
@@ -68,6 +70,7 @@ impl<'a> Visit<'a> {
             holder,
             contact_id,
             deadline: progress.deadline(),
+            patience: progress.patience(),
             repeats: Repeats::WhileThereIsTime,
             progress,
         }
@@ -237,7 +240,7 @@ impl<'a> Visit<'a> {
             let Next::Deliver(key) = history.next(integration, now) else {
                 return Ok(());
             };
-            let is_time_left = Instant::now() + MIN_DELIVERY <= self.deadline;
+            let is_time_left = Instant::now() + MIN_DELIVERY <= self.patience;
             if !is_time_left || !history.is_held_by(self.holder, now) {
                 return Ok(());
             }
@@ -265,7 +268,11 @@ impl<'a> Visit<'a> {
                         &stored.history,
                         &loaded,
                         self.repeats,
-                        self.deadline,
+                        if request.is_repeatable() {
+                            self.patience
+                        } else {
+                            self.deadline
+                        },
                     )
                     .await
                 }

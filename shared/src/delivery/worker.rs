@@ -17,13 +17,13 @@ use crate::{
     integrations::{Integrations, IntegrationsError, Loaded},
     metrics,
     reply::{Reply, Status},
-    store::{Store, StoreError, Stored},
+    store::{Line, Store, StoreError, Stored},
 };
 
 /// How long a contact waits for an integration that cannot be loaded, and how long it is kept then. A
 /// loaded configuration says both.
 const GIVE_UP_AFTER: SignedDuration = SignedDuration::from_hours(72);
-const RETENTION_DAYS: u32 = 30;
+pub(super) const RETENTION_DAYS: u32 = 30;
 
 /// Delivers the steps of contacts.
 #[derive(Debug)]
@@ -97,11 +97,8 @@ impl Worker {
                 return Ok(Reply::new(Status::Ignored).message(reason));
             }
         };
-        let caller = if task.is_flow {
-            Caller::Flow
-        } else {
-            Caller::Event
-        };
+        let is_flow = task.is_flow && !invocation.is_queued;
+        let caller = if is_flow { Caller::Flow } else { Caller::Event };
         let mut progress = Progress::new(invocation.started, invocation.deadline, caller);
         let result = self.work(&task, &invocation, &mut progress).await;
         let reply = reply(&task, &invocation, result, &progress)?;
@@ -181,7 +178,13 @@ impl Worker {
             if parked == stored {
                 return Ok(Found::Parked(error, Box::new(stored)));
             }
-            match self.store.save(&mut parked, RETENTION_DAYS).await {
+            // A name that nobody has configured gets no line of its own: a flow may make up one a call.
+            let line = match &error {
+                IntegrationsError::Unknown(_) => Line::of_nobody(),
+                _ => Line::of(name),
+            };
+            let saved = self.store.save_in_line(&mut parked, line, RETENTION_DAYS);
+            match saved.await {
                 Err(StoreError::Conflict) => {}
                 saved => {
                     saved?;
@@ -225,7 +228,7 @@ fn reply(
         (Ok(Ended::Visited), None) => DeliveryError::Timeout,
         (Err(error), None) => error,
     };
-    if !task.is_flow {
+    if !task.is_flow || invocation.is_queued {
         tracing::error!(%contact_id, %step, outcome = "failed", %error, "the event was not stored; it comes again");
         return Err(error);
     }
