@@ -406,7 +406,7 @@ async fn a_role_is_assumed_once_an_hour_and_again_when_its_session_ends_early() 
 }
 
 #[tokio::test]
-async fn an_assertion_of_a_wrong_clock_or_of_another_tenants_address_is_refused() {
+async fn an_assertion_of_a_clock_that_is_minutes_off_is_refused() {
     for credential in [Credential::Certificate, Credential::Kms] {
         let system = system_with_credential(credential).await;
         let connection = system.integration.connection();
