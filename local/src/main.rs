@@ -418,7 +418,7 @@ async fn serve(system: &System, listen: Option<IpAddr>, events: &Path) -> io::Re
     println!("\n{}", "The system is up. Ctrl-C ends it.".green().bold());
     for (name, address) in [
         ("Invoke API", addresses.invoke),
-        ("DynamoDB and Secrets Manager", addresses.aws),
+        ("AWS's other services", addresses.aws),
         ("Dataverse", addresses.dataverse),
         ("Entra ID", addresses.entra),
     ] {
