@@ -43,6 +43,7 @@ pub mod history;
 pub mod integration;
 pub mod integrations;
 mod metrics;
+pub mod number;
 pub mod queue;
 pub mod recording;
 pub mod reply;
