@@ -709,12 +709,12 @@ mod tests {
             (
                 "ownerid",
                 json!("{{ Attributes.id }}"),
-                "write \"ownerid@odata.bind\": \"/<entity set>(...)\"",
+                "write \"ownerid@odata.bind\": \"/systemusers(...)\" or \"ownerid@odata.bind\": \"/teams(...)\"",
             ),
             (
                 "regardingobjectid@odata.bind",
                 json!("/contacts({{ Attributes.id }})"),
-                "did you mean `regardingobjectid_contact_phonecall`, `regardingobjectid_account_phonecall`, `regardingobjectid_incident_phonecall`?",
+                "did you mean `regardingobjectid_contact_phonecall`, `regardingobjectid_account_phonecall`, `regardingobjectid_lead_phonecall`, `regardingobjectid_incident_phonecall`, `regardingobjectid_opportunity_phonecall`?",
             ),
             (
                 "regardingobjectid_contact@odata.bind",

@@ -253,15 +253,19 @@ impl Advice<'_> {
     /// A lookup, by its navigation property.
     fn lookup(&mut self, field: &str, property: &str, value: &Json, known: &KnownTable) {
         let table = known.logical_name;
-        let mut lookups = known.lookups.iter();
-        if let Some(lookup) = lookups.find(|lookup| lookup.name == property) {
+        let of_property = known
+            .lookups
+            .iter()
+            .filter(|lookup| lookup.name == property);
+        let targets: Vec<&str> = of_property.map(|lookup| lookup.target).collect();
+        if !targets.is_empty() {
             let target = value.as_str().and_then(entity_set_of);
-            if let Some(target) = target.filter(|target| *target != lookup.target) {
+            if let Some(target) = target.filter(|target| !targets.contains(target)) {
                 self.say(
                     field,
                     &format!(
                         "`{property}` names a record of {}, not of {target}",
-                        lookup.target
+                        targets.join(" or of ")
                     ),
                 );
             }
