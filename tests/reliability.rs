@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use connect_dynamics::{
     event::Event,
-    history::{History, State, StepKey},
+    history::{History, RequestKey, State},
     recording::RecordedObject,
     step::Step,
     store::{Line, List, Stored},
@@ -31,7 +31,7 @@ async fn state(system: &System, contact: Uuid, step: Step) -> Option<State> {
         .load(contact)
         .await
         .expect("the table answers")?;
-    stored.history.state(&StepKey::of(step))
+    stored.history.state(&RequestKey::of(step))
 }
 
 /// Redelivers until nothing is due any more for the contact.
@@ -334,9 +334,9 @@ async fn a_step_that_waited_too_long_has_failed_and_is_kept() {
     system.dataverse.faults.times(10_000, Effect::status(503));
     invoke(&system, "contact-start", &event("contact-start")).await;
     // Three days go by.
-    let start = StepKey::of(Step::ContactStart);
+    let start = RequestKey::of(Step::ContactStart);
     let mut stored = system.store.load(CONTACT).await.unwrap().unwrap();
-    let step = stored.history.step(&start).unwrap();
+    let step = stored.history.request(&start).unwrap();
     let long_ago =
         Json::from((step.intended_at - jiff::SignedDuration::from_hours(73)).to_string());
     stored.history = rewritten(&stored.history, |history| {
@@ -349,7 +349,7 @@ async fn a_step_that_waited_too_long_has_failed_and_is_kept() {
     system.store.save(&mut stored, 30).await.unwrap();
     system.redeliver().await.unwrap();
     let stored = system.store.load(CONTACT).await.unwrap().unwrap();
-    let step = stored.history.step(&start).unwrap();
+    let step = stored.history.request(&start).unwrap();
     assert_eq!(step.state, State::Failed);
     assert!(
         step.reason
@@ -767,7 +767,7 @@ async fn an_action_whose_outcome_is_unknown_is_left_to_a_person() {
 /// A contact whose start is pending in the table since `since`, and due since then.
 async fn pending_since(system: &System, contact: Uuid, integration: &str, since: Timestamp) {
     let mut history = History::new(contact, integration, since);
-    history.intend(&StepKey::of(Step::ContactStart), since);
+    history.intend(&RequestKey::of(Step::ContactStart), since);
     let history = rewritten(&history, |history| {
         history["wakeAt"] = since.to_string().into();
         history["waitingSince"] = since.to_string().into();
@@ -811,7 +811,7 @@ async fn an_event_that_comes_again_while_the_integration_is_broken_is_told_what_
     let contact = Uuid::new_v4();
     let start = flow(contact, json!({}), json!({"integration": "gone"}));
     let mut history = History::new(contact, "gone", Timestamp::now());
-    let key = StepKey::of(Step::ContactStart);
+    let key = RequestKey::of(Step::ContactStart);
     history.intend(&key, Timestamp::now());
     history.delivered(&key, Some(contact), None, Timestamp::now());
     let mut stored = Stored::new(history);
@@ -917,8 +917,8 @@ async fn an_object_of_another_bucket_is_not_delivered_once_the_integration_can_b
         panic!("it is an Object Created event")
     };
     let (_, object) = RecordedObject::read(&event).unwrap();
-    let key = StepKey::of_object(Step::RecordingAvailable, &object);
-    let start = StepKey::of(Step::ContactStart);
+    let key = RequestKey::of_object(Step::RecordingAvailable, &object);
+    let start = RequestKey::of(Step::ContactStart);
     history.intend(&start, Timestamp::now());
     history.delivered(&start, Some(CONTACT), None, Timestamp::now());
     history.learn_object(object);

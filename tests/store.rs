@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use connect_dynamics::{
-    history::{History, StepKey},
+    history::{History, RequestKey},
     integrations::{Integrations, IntegrationsError},
     sources::Sources,
     step::Step,
@@ -22,7 +22,7 @@ fn at(second: i64) -> Timestamp {
 
 fn history(contact: Uuid) -> History {
     let mut history = History::new(contact, "default", at(0));
-    history.intend(&StepKey::of(Step::ContactStart), at(0));
+    history.intend(&RequestKey::of(Step::ContactStart), at(0));
     history
 }
 
@@ -33,7 +33,7 @@ async fn a_history_is_read_back_as_it_was_written(store: &Store) {
     store.save(&mut stored, 30).await.unwrap();
     assert_eq!(store.load(contact).await.unwrap().as_ref(), Some(&stored));
     stored.history.delivered(
-        &StepKey::of(Step::ContactStart),
+        &RequestKey::of(Step::ContactStart),
         Some(contact),
         Some(Map::new()),
         at(1),
@@ -46,17 +46,22 @@ async fn a_late_writer_never_overwrites_a_newer_state(store: &Store) {
     let contact = Uuid::new_v4();
     let mut first = Stored::new(history(contact));
     let mut second = Stored::new(history(contact));
-    second.history.intend(&StepKey::of(Step::ContactEnd), at(0));
+    second
+        .history
+        .intend(&RequestKey::of(Step::ContactEnd), at(0));
     store.save(&mut first, 30).await.unwrap();
     assert_eq!(store.save(&mut second, 30).await, Err(StoreError::Conflict));
 
     let mut late = store.load(contact).await.unwrap().unwrap();
-    first
-        .history
-        .delivered(&StepKey::of(Step::ContactStart), Some(contact), None, at(1));
+    first.history.delivered(
+        &RequestKey::of(Step::ContactStart),
+        Some(contact),
+        None,
+        at(1),
+    );
     store.save(&mut first, 30).await.unwrap();
     late.history
-        .failed(&StepKey::of(Step::ContactStart), "late".into(), at(2));
+        .failed(&RequestKey::of(Step::ContactStart), "late".into(), at(2));
     assert_eq!(store.save(&mut late, 30).await, Err(StoreError::Conflict));
     assert_eq!(store.load(contact).await.unwrap(), Some(first));
 }
@@ -66,7 +71,7 @@ async fn a_write_that_is_repeated_after_a_lost_answer_is_done(store: &Store) {
     let mut first = Stored::new(history(contact));
     for second in [5, 6] {
         let reason = format!("at {second}");
-        let start = StepKey::of(Step::ContactStart);
+        let start = RequestKey::of(Step::ContactStart);
         first.history.postponed(&start, reason, at(60), at(second));
         let mut repeated = first.clone();
         store.save(&mut first, 30).await.unwrap();
@@ -81,7 +86,7 @@ async fn an_item_larger_than_dynamodb_holds_is_told(store: &Store) {
     let mut stored = Stored::new(history(contact));
     let response = Map::from_iter([("filler".to_owned(), Json::from("x".repeat(410_000)))]);
     stored.history.delivered(
-        &StepKey::of(Step::ContactStart),
+        &RequestKey::of(Step::ContactStart),
         None,
         Some(response),
         at(1),
@@ -126,7 +131,7 @@ async fn an_item_is_listed_while_it_is_due_or_has_failed_and_expires_otherwise(
         own.next().map(|entry| (entry.at, entry.also))
     };
     let line = || List::Line(Line::of("default"));
-    let start = StepKey::of(Step::ContactStart);
+    let start = RequestKey::of(Step::ContactStart);
     let mut stored = Stored::new(history(contact));
     stored.history = rewritten(&stored.history, |history| {
         history["wakeAt"] = at(60).to_string().into();

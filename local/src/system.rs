@@ -282,18 +282,9 @@ impl System {
 
 /// The tables that an integration's requests name.
 fn tables(integration: &Integration) -> Vec<Table> {
-    let steps = &integration.configuration().steps;
-    let requests = Step::ALL
-        .into_iter()
-        .filter_map(|step| steps.get(step)?.request);
-    let table = |request: &RequestConfiguration| {
-        Table::new(
-            &request.entity_set,
-            request.primary_key.clone(),
-            request.logical_name.clone(),
-        )
-    };
-    requests.map(table).collect()
+    let steps = integration.configuration().steps.iter();
+    let tables = steps.flat_map(|(_, step)| step.tables());
+    tables.collect()
 }
 
 /// The library's own store, at a DynamoDB on loopback.

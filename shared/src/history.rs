@@ -1,6 +1,7 @@
-//! What is remembered of one contact: its attributes, its objects and the state of each step.
+//! What is remembered of one contact: its attributes, its objects and the state of each request of each
+//! step.
 //!
-//! Owns every change of a step's state; nothing here waits, reads a clock or reaches the network, so
+//! Owns every change of a request's state; nothing here waits, reads a clock or reaches the network, so
 //! it can be read as the specification of delivery:
 //!
 //! ```text
@@ -15,18 +16,25 @@
 //!                     pending ------------------------> skipped: the step it needs never happened
 //!                        ^                                  |
 //!                        +----------------------------------+ and then it happens after all
+//!
+//!                     pending ------------------------> skipped: its condition is false (for good)
 //! ```
+//!
+//! A step has one request, or several. An event makes the step's *main* request pending, whose key is the
+//! step's own; the others join it as soon as the integration's [`Rules`] are there to name them
+//! ([`History::claim`]). From then on each has a state, attempts and a reason of its own.
 //!
 //! Its fields are private: every change is a method here, and the model in `tests/model.rs` tries the
 //! methods in every order that workers, crashes and lost messages can bring about.
 //!
-//! - A step is *pending* from before Dynamics is called until its answer is stored. Whatever dies in
+//! - A request is *pending* from before Dynamics is called until its answer is stored. Whatever dies in
 //!   between, it is found pending and done again, and doing it again is harmless (see
 //!   [`crate::request`]). Where it is not, that a request is being sent is stored first
 //!   ([`History::sending`]), and a request whose outcome is unknown is never repeated.
-//! - Steps are delivered in the contact's order: `contact-start`, `contact-answered`, `contact-end`,
-//!   then each recording as it came. A step that uses another's response waits for it.
-//! - One worker at a time delivers a contact's steps: it holds the [`Lease`]. A worker that dies lets
+//! - Requests are delivered in the contact's order: those of `contact-start`, `contact-answered`,
+//!   `contact-end`, then of each recording as it came; within a step in the configuration's order. A
+//!   request that uses another's response waits for it.
+//! - One worker at a time delivers a contact's requests: it holds the [`Lease`]. A worker that dies lets
 //!   its lease run out.
 //!
 //! What a worker that dies leaves behind, by where it dies:
@@ -41,11 +49,7 @@
 //! An item of the table holds one history as JSON. Fields that came later than version 0.1.0 have
 //! defaults, so that the items of every version can be read.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-    str::FromStr,
-};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use jiff::{SignedDuration, Timestamp, Unit};
 use serde::{Deserialize, Serialize};
@@ -69,7 +73,9 @@ pub struct History {
     attributes: BTreeMap<Step, Attributes>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     objects: BTreeMap<String, RecordedObject>,
-    steps: BTreeMap<StepKey, StepHistory>,
+    /// Its name in the items is as old as the steps that had one request.
+    #[serde(rename = "steps")]
+    requests: BTreeMap<RequestKey, RequestHistory>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lease: Option<Lease>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -82,21 +88,28 @@ pub struct History {
     parked_at: Option<Timestamp>,
 }
 
-/// What is delivered as one: a step, or a step for one object of the recording bucket.
+/// What is delivered as one: a request of a step or, in a step that is done for each object of the
+/// recording bucket, of a step and an object.
+///
+/// The key of a step's main request names no request: it is the step's own.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct StepKey {
+pub struct RequestKey {
     step: Step,
+    request: Option<String>,
     object_key: Option<String>,
 }
 
-/// The state of a step of one contact. Only [`History`] changes one.
+/// The state of a request of one contact. Only [`History`] changes one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct StepHistory {
+pub struct RequestHistory {
     pub state: State,
-    /// The place in which the step was intended among the contact's steps.
+    /// The place of the step's event among the contact's events.
     pub sequence: u32,
+    /// The place of the request in its step.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub place: u32,
     pub intended_at: Timestamp,
     /// When it changed last.
     pub updated_at: Timestamp,
@@ -121,6 +134,11 @@ pub struct StepHistory {
     pub response: Option<Map<String, Json>>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_zero(place: &u32) -> bool {
+    *place == 0
+}
+
 /// See the [module](self).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -131,14 +149,17 @@ pub enum State {
     Failed,
 }
 
-/// Why a step is skipped that needed another.
+/// Why a request is skipped that needed another.
 const ORPHANED: &str = "it needs the response of a step that never ran for this contact";
+/// How the reason begins of a request that the configuration does not want sent for this contact. Nothing
+/// is wrong with that, and its event coming again does not change it.
+const NOT_WANTED: &str = "it is not wanted: ";
 
 /// How soon, and how late at the most, a contact whose integration cannot be loaded is looked at again.
 const PARKED: (SignedDuration, SignedDuration) =
     (SignedDuration::from_mins(1), SignedDuration::from_mins(15));
 
-/// A worker's right to deliver this contact's steps, until it ends.
+/// A worker's right to deliver this contact's requests, until it ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
     pub holder: String,
@@ -148,37 +169,102 @@ pub struct Lease {
 /// What can be done for a contact now.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Next {
-    Deliver(StepKey),
-    /// The first pending step in order is not due before then.
+    Deliver(RequestKey),
+    /// The first pending request in order is not due before then.
     At(Timestamp),
-    /// Only steps that wait for one that has not happened yet.
+    /// Only requests that wait for a step that has not happened yet.
     Waiting,
     Nothing,
 }
 
+/// How much a request needs the response of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Need {
+    /// It waits for it, and does without it when there is none: a record without its customer is better than
+    /// no record.
+    Welcome,
+    /// It does without it only when the other was not wanted.
+    Expected,
+    /// It cannot do without it.
+    Required,
+}
+
+/// Why a request cannot have what it needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unmet {
+    /// The request whose response is needed.
+    pub key: RequestKey,
+    pub state: State,
+    /// Whether it was not wanted, and so nothing is wrong.
+    pub is_not_wanted: bool,
+}
+
+impl fmt::Display for Unmet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let needed = &self.key;
+        if self.is_not_wanted {
+            write!(f, "it needs the response of {needed}, which was not sent")
+        } else {
+            let state = self.state.as_str();
+            write!(f, "it needs the response of {needed}, which is {state}")
+        }
+    }
+}
+
 /// What the contact's integration says of its steps.
 pub trait Rules {
-    /// The steps whose responses a step's request uses.
-    fn needs(&self, key: &StepKey) -> BTreeSet<StepKey>;
+    /// The requests whose responses a request uses, and so waits for, and how much it needs each.
+    fn needs(&self, key: &RequestKey) -> BTreeMap<RequestKey, Need>;
+
+    /// All requests that are sent for an event, in their order: those of the step, and for the object, of
+    /// this key. The step's main request is one of them.
+    fn requests(&self, key: &RequestKey) -> Vec<RequestKey> {
+        vec![key.main()]
+    }
+
+    /// Whether a request only reads, and is answered with what later requests are made of. Several that do
+    /// not need each other can be sent at once.
+    fn is_look_up(&self, _key: &RequestKey) -> bool {
+        false
+    }
 
     /// What becomes of a step that needs `contact-start` for a contact that never had it.
     fn without_start(&self) -> &WithoutStart;
 }
 
-impl StepKey {
-    /// A step that is done once for a contact.
-    pub fn of(step: Step) -> StepKey {
-        StepKey {
+impl RequestKey {
+    /// The main request of a step that is done once for a contact.
+    pub fn of(step: Step) -> RequestKey {
+        RequestKey {
             step,
+            request: None,
             object_key: None,
         }
     }
 
-    /// A step that is done once for each object.
-    pub fn of_object(step: Step, object: &RecordedObject) -> StepKey {
-        StepKey {
-            step,
+    /// The main request of a step that is done once for each object.
+    pub fn of_object(step: Step, object: &RecordedObject) -> RequestKey {
+        RequestKey {
             object_key: Some(object.key.clone()),
+            ..RequestKey::of(step)
+        }
+    }
+
+    /// The main request of the same step and object.
+    #[must_use]
+    pub fn main(&self) -> RequestKey {
+        RequestKey {
+            request: None,
+            ..self.clone()
+        }
+    }
+
+    /// Another request of the same step and object. A name has letters, digits, `-` and `_` only.
+    #[must_use]
+    pub fn named(&self, request: &str) -> RequestKey {
+        RequestKey {
+            request: Some(request.to_owned()),
+            ..self.clone()
         }
     }
 
@@ -186,45 +272,66 @@ impl StepKey {
         self.step
     }
 
+    /// The request's name; none for the step's main request.
+    pub fn request(&self) -> Option<&str> {
+        self.request.as_deref()
+    }
+
     /// Whether it is done for one of several objects, so that no later step can name its response.
     pub fn is_of_object(&self) -> bool {
         self.object_key.is_some()
     }
+
+    /// Whether both are done for the same event: of one step and, where it has one, one object.
+    pub fn is_beside(&self, other: &RequestKey) -> bool {
+        self.step == other.step && self.object_key == other.object_key
+    }
 }
 
-impl fmt::Display for StepKey {
+impl fmt::Display for RequestKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.step)?;
+        if let Some(request) = &self.request {
+            write!(f, "#{request}")?;
+        }
         match &self.object_key {
-            None => write!(f, "{}", self.step),
-            Some(key) => write!(f, "{}/{key}", self.step),
+            None => Ok(()),
+            Some(key) => write!(f, "/{key}"),
         }
     }
 }
 
-impl From<StepKey> for String {
-    fn from(key: StepKey) -> String {
+impl From<RequestKey> for String {
+    fn from(key: RequestKey) -> String {
         key.to_string()
     }
 }
 
-impl TryFrom<String> for StepKey {
+impl TryFrom<String> for RequestKey {
     type Error = String;
 
-    fn try_from(text: String) -> Result<StepKey, String> {
+    fn try_from(text: String) -> Result<RequestKey, String> {
         text.parse()
     }
 }
 
-impl FromStr for StepKey {
+impl FromStr for RequestKey {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<StepKey, String> {
+    fn from_str(text: &str) -> Result<RequestKey, String> {
         let (step, object_key) = match text.split_once('/') {
             Some((step, key)) => (step, Some(key.to_owned())),
             None => (text, None),
         };
-        let step = step.parse()?;
-        Ok(StepKey { step, object_key })
+        let (step, request) = match step.split_once('#') {
+            Some((step, request)) => (step, Some(request.to_owned())),
+            None => (step, None),
+        };
+        Ok(RequestKey {
+            step: step.parse()?,
+            request,
+            object_key,
+        })
     }
 }
 
@@ -239,11 +346,12 @@ impl State {
     }
 }
 
-impl StepHistory {
-    fn new(sequence: u32, now: Timestamp) -> StepHistory {
-        StepHistory {
+impl RequestHistory {
+    fn new(sequence: u32, place: u32, now: Timestamp) -> RequestHistory {
+        RequestHistory {
             state: State::Pending,
             sequence,
+            place,
             intended_at: now,
             updated_at: now,
             due_at: Some(now),
@@ -256,14 +364,20 @@ impl StepHistory {
         }
     }
 
-    /// Makes a step pending that was skipped or has failed.
+    /// Makes a request pending that was skipped or has failed.
     fn again(&mut self, now: Timestamp) {
-        if matches!(self.state, State::Skipped | State::Failed) {
-            *self = StepHistory {
+        if matches!(self.state, State::Skipped | State::Failed) && !self.is_not_wanted() {
+            *self = RequestHistory {
                 attempts: self.attempts,
-                ..StepHistory::new(self.sequence, now)
+                ..RequestHistory::new(self.sequence, self.place, now)
             };
         }
+    }
+
+    /// Whether it is skipped because the configuration does not want it sent for this contact.
+    pub fn is_not_wanted(&self) -> bool {
+        let reason = self.reason.as_deref().unwrap_or_default();
+        self.state == State::Skipped && reason.starts_with(NOT_WANTED)
     }
 }
 
@@ -276,7 +390,7 @@ impl History {
             first_invoked: now.round(Unit::Second).unwrap_or(now),
             attributes: BTreeMap::new(),
             objects: BTreeMap::new(),
-            steps: BTreeMap::new(),
+            requests: BTreeMap::new(),
             lease: None,
             wake_at: None,
             waiting_since: None,
@@ -315,26 +429,33 @@ impl History {
     }
 
     /// The object that a step is done for.
-    pub fn object(&self, key: &StepKey) -> Option<&RecordedObject> {
+    pub fn object(&self, key: &RequestKey) -> Option<&RecordedObject> {
         self.objects.get(key.object_key.as_ref()?)
     }
 
-    pub fn step(&self, key: &StepKey) -> Option<&StepHistory> {
-        self.steps.get(key)
+    pub fn request(&self, key: &RequestKey) -> Option<&RequestHistory> {
+        self.requests.get(key)
     }
 
-    pub fn state(&self, key: &StepKey) -> Option<State> {
-        Some(self.steps.get(key)?.state)
+    pub fn state(&self, key: &RequestKey) -> Option<State> {
+        Some(self.requests.get(key)?.state)
     }
 
-    /// The steps in the contact's order.
-    pub fn in_order(&self) -> Vec<(&StepKey, &StepHistory)> {
-        let mut steps: Vec<_> = self.steps.iter().collect();
-        steps.sort_by_key(|(key, step)| (key.step, step.sequence));
-        steps
+    /// The requests in the contact's order.
+    pub fn in_order(&self) -> Vec<(&RequestKey, &RequestHistory)> {
+        let mut requests: Vec<_> = self.requests.iter().collect();
+        requests.sort_by_key(|(key, request)| (key.step, request.sequence, request.place));
+        requests
     }
 
-    /// How many steps are in a state.
+    /// The requests of the step, and the object, of this key, in their order.
+    pub fn beside(&self, key: &RequestKey) -> Vec<(&RequestKey, &RequestHistory)> {
+        let mut requests = self.in_order();
+        requests.retain(|(other, _)| other.is_beside(key));
+        requests
+    }
+
+    /// How many requests are in a state.
     pub fn count(&self, state: State) -> usize {
         self.with(state).count()
     }
@@ -351,7 +472,7 @@ impl History {
         self.waiting_since
     }
 
-    /// When a step failed last; none when none has.
+    /// When a request failed last; none when none has.
     pub fn failed_at(&self) -> Option<Timestamp> {
         self.with(State::Failed)
             .map(|(_, step)| step.updated_at)
@@ -360,14 +481,14 @@ impl History {
 
     /// The last change: what the item's lifetime is counted from.
     pub fn updated_at(&self) -> Timestamp {
-        let steps = self.steps.values().map(|step| step.updated_at);
-        steps.max().unwrap_or(self.first_invoked)
+        let requests = self.requests.values().map(|request| request.updated_at);
+        requests.max().unwrap_or(self.first_invoked)
     }
 
-    fn with(&self, state: State) -> impl Iterator<Item = (&StepKey, &StepHistory)> {
-        self.steps
+    fn with(&self, state: State) -> impl Iterator<Item = (&RequestKey, &RequestHistory)> {
+        self.requests
             .iter()
-            .filter(move |(_, step)| step.state == state)
+            .filter(move |(_, request)| request.state == state)
     }
 
     /// Adds what a step's event tells of the contact.
@@ -385,51 +506,67 @@ impl History {
     /// of one contact.
     pub fn belong_to(&mut self, integration: &str, now: Timestamp) {
         let is_free = self.lease.as_ref().is_none_or(|lease| lease.until <= now);
-        let is_sent = |step: &StepHistory| step.record_id.is_some() || step.response.is_some();
+        let is_sent = |step: &RequestHistory| step.record_id.is_some() || step.response.is_some();
         if is_free && !self.with(State::Delivered).any(|(_, step)| is_sent(step)) {
             integration.clone_into(&mut self.integration);
         }
     }
 
     /// Makes responses smaller, as an item holds 400 KB: `shrink` leaves of each what is needed.
-    pub fn shrink_responses(&mut self, shrink: impl Fn(&StepKey, &mut Map<String, Json>)) {
-        for (key, step) in &mut self.steps {
-            if let Some(response) = &mut step.response {
+    pub fn shrink_responses(&mut self, shrink: impl Fn(&RequestKey, &mut Map<String, Json>)) {
+        for (key, request) in &mut self.requests {
+            if let Some(response) = &mut request.response {
                 shrink(key, response);
             }
         }
     }
 }
 
-/// The steps' states.
+/// The requests' states.
 impl History {
-    /// Makes a step pending that has not been, or has failed and is asked for again. A step that is
-    /// delivered stays so: its event has come twice. So does one that may have been done: only a person
-    /// can say that it is to be sent again.
-    pub fn intend(&mut self, key: &StepKey, now: Timestamp) {
-        let sequence = self.next_sequence();
-        match self.steps.get_mut(key) {
-            None => {
-                self.steps
-                    .insert(key.clone(), StepHistory::new(sequence, now));
+    /// An event asks for a step: makes its main request pending if that has not been, and whichever of its
+    /// requests have failed. What is delivered stays so: its event has come twice. So does what may have
+    /// been done: only a person can say that it is to be sent again.
+    pub fn intend(&mut self, key: &RequestKey, now: Timestamp) {
+        let new = RequestHistory::new(self.next_sequence(), 0, now);
+        self.requests.entry(key.clone()).or_insert(new);
+        for (other, request) in &mut self.requests {
+            if other.is_beside(key) && request.sent_at.is_none() {
+                request.again(now);
             }
-            Some(step) if step.sent_at.is_none() => step.again(now),
-            Some(_) => {}
         }
     }
 
-    /// A person wants it: makes every failed step pending again, whatever it failed of.
+    /// Makes a request pending beside those of its step, in the place that the rules give it.
+    fn join(&mut self, key: &RequestKey, sequence: u32, place: usize, now: Timestamp) {
+        let place = u32::try_from(place).unwrap_or(u32::MAX);
+        let new = RequestHistory::new(sequence, place, now);
+        self.requests.entry(key.clone()).or_insert(new).place = place;
+    }
+
+    /// Notes that a record was made before it was known what this other request of its step tells the
+    /// record. It is sent when that is known.
+    pub fn owe(&mut self, key: &RequestKey, now: Timestamp) {
+        let Some(main) = self.requests.get(&key.main()) else {
+            return;
+        };
+        let (sequence, place) = (main.sequence, u32::MAX);
+        let new = RequestHistory::new(sequence, place, now);
+        self.requests.entry(key.clone()).or_insert(new);
+    }
+
+    /// A person wants it: makes every failed request pending again, whatever it failed of.
     pub fn retry_failed(&mut self, now: Timestamp) {
-        for step in self.steps.values_mut() {
-            if step.state == State::Failed {
-                step.again(now);
+        for request in self.requests.values_mut() {
+            if request.state == State::Failed {
+                request.again(now);
             }
         }
     }
 
     /// Notes that a step was asked for and is not configured.
-    pub fn skip(&mut self, key: &StepKey, reason: &str, now: Timestamp) {
-        if !self.steps.contains_key(key) {
+    pub fn skip(&mut self, key: &RequestKey, reason: &str, now: Timestamp) {
+        if !self.requests.contains_key(key) {
             self.intend(key, now);
             self.skipped(key, reason.to_owned(), now);
         }
@@ -437,7 +574,7 @@ impl History {
 
     /// A request that must not be repeated is about to be sent. Stored before it is, this tells whoever
     /// finds the step pending that it may have been done.
-    pub fn sending(&mut self, key: &StepKey, now: Timestamp) {
+    pub fn sending(&mut self, key: &RequestKey, now: Timestamp) {
         if let Some(step) = self.pending(key) {
             step.sent_at = Some(now);
         }
@@ -446,7 +583,7 @@ impl History {
     /// Dynamics has taken the step.
     pub fn delivered(
         &mut self,
-        key: &StepKey,
+        key: &RequestKey,
         record_id: Option<Uuid>,
         response: Option<Map<String, Json>>,
         now: Timestamp,
@@ -458,26 +595,44 @@ impl History {
     }
 
     /// Dynamics has not taken the step now; it stays pending until `due`.
-    pub fn postponed(&mut self, key: &StepKey, reason: String, due: Timestamp, now: Timestamp) {
+    pub fn postponed(&mut self, key: &RequestKey, reason: String, due: Timestamp, now: Timestamp) {
         if let Some(step) = self.tried(key, State::Pending, Some(reason), now) {
             step.due_at = Some(due);
         }
     }
 
     /// Nobody knows whether Dynamics has taken the step, and it must not be taken twice.
-    pub fn in_doubt(&mut self, key: &StepKey, reason: String, now: Timestamp) {
+    pub fn in_doubt(&mut self, key: &RequestKey, reason: String, now: Timestamp) {
         if let Some(step) = self.tried(key, State::Failed, Some(reason), now) {
             step.sent_at = Some(now);
         }
     }
 
+    /// A pending request cannot be sent, as another gives it no response. Nothing changes when that is so no
+    /// longer: somebody has had the other done again meanwhile.
+    pub fn cannot_be_sent(&mut self, key: &RequestKey, rules: &impl Rules, now: Timestamp) {
+        if let Some(unmet) = self.unmet(key, rules) {
+            if unmet.is_not_wanted {
+                let reason = unmet.to_string();
+                self.not_wanted(key, &reason, now);
+            } else {
+                self.failed(key, unmet.to_string(), now);
+            }
+        }
+    }
+
     /// Dynamics will not take the step.
-    pub fn failed(&mut self, key: &StepKey, reason: String, now: Timestamp) {
+    pub fn failed(&mut self, key: &RequestKey, reason: String, now: Timestamp) {
         self.tried(key, State::Failed, Some(reason), now);
     }
 
-    /// A pending step turns out not to be configured.
-    pub fn skipped(&mut self, key: &StepKey, reason: String, now: Timestamp) {
+    /// The configuration does not want a pending request sent for this contact.
+    pub fn not_wanted(&mut self, key: &RequestKey, reason: &str, now: Timestamp) {
+        self.skipped(key, format!("{NOT_WANTED}{reason}"), now);
+    }
+
+    /// A pending request turns out not to be configured.
+    pub fn skipped(&mut self, key: &RequestKey, reason: String, now: Timestamp) {
         if let Some(step) = self.pending(key) {
             step.state = State::Skipped;
             step.reason = Some(reason);
@@ -486,19 +641,19 @@ impl History {
         }
     }
 
-    fn pending(&mut self, key: &StepKey) -> Option<&mut StepHistory> {
-        let step = self.steps.get_mut(key)?;
-        (step.state == State::Pending).then_some(step)
+    fn pending(&mut self, key: &RequestKey) -> Option<&mut RequestHistory> {
+        let request = self.requests.get_mut(key)?;
+        (request.state == State::Pending).then_some(request)
     }
 
     /// Ends a try of a pending step; of any other, nothing changes.
     fn tried(
         &mut self,
-        key: &StepKey,
+        key: &RequestKey,
         to: State,
         reason: Option<String>,
         now: Timestamp,
-    ) -> Option<&mut StepHistory> {
+    ) -> Option<&mut RequestHistory> {
         let step = self.pending(key)?;
         step.attempts += 1;
         step.first_tried_at.get_or_insert(now);
@@ -511,25 +666,25 @@ impl History {
     }
 
     fn next_sequence(&self) -> u32 {
-        let sequences = self.steps.values().map(|step| step.sequence + 1);
+        let sequences = self.requests.values().map(|request| request.sequence + 1);
         sequences.max().unwrap_or(0)
     }
 }
 
 /// What is to be done next, and by whom.
 impl History {
-    /// Which step is to be delivered now.
+    /// Which request is to be delivered now.
     pub fn next(&self, rules: &impl Rules, now: Timestamp) -> Next {
         let mut waiting = false;
-        for (key, step) in self.in_order() {
-            if step.state != State::Pending {
+        for (key, request) in self.in_order() {
+            if request.state != State::Pending {
                 continue;
             }
-            if !rules.needs(key).iter().all(|needed| self.is_final(needed)) {
+            if !self.has_what_it_needs(key, rules) {
                 waiting = true;
                 continue;
             }
-            return match step.due_at {
+            return match request.due_at {
                 Some(due) if due > now => Next::At(due),
                 _ => Next::Deliver(key.clone()),
             };
@@ -541,29 +696,84 @@ impl History {
         }
     }
 
-    fn is_final(&self, key: &StepKey) -> bool {
-        self.state(key).is_some_and(|state| state != State::Pending)
+    /// The requests that can be sent at the same time as `first`, which is next, and `first` itself: look-ups
+    /// of the same step that follow it and do not need each other.
+    pub fn together(
+        &self,
+        first: &RequestKey,
+        rules: &impl Rules,
+        now: Timestamp,
+    ) -> Vec<RequestKey> {
+        let mut keys = vec![first.clone()];
+        if !rules.is_look_up(first) {
+            return keys;
+        }
+        let behind = self.beside(first).into_iter();
+        for (key, request) in behind.skip_while(|(key, _)| *key != first).skip(1) {
+            let is_due = request.due_at.is_none_or(|due| due <= now);
+            match request.state {
+                State::Pending if !self.has_what_it_needs(key, rules) => {}
+                State::Pending if is_due && rules.is_look_up(key) => keys.push(key.clone()),
+                State::Pending => break,
+                State::Delivered | State::Skipped | State::Failed => {}
+            }
+        }
+        keys
     }
 
-    /// The first of the steps that a step needs and that cannot give a response any more.
-    pub fn unmet(&self, key: &StepKey, rules: &impl Rules) -> Option<(StepKey, State)> {
-        rules.needs(key).into_iter().find_map(|needed| {
-            let state = self.state(&needed)?;
-            matches!(state, State::Failed | State::Skipped).then_some((needed, state))
+    fn has_what_it_needs(&self, key: &RequestKey, rules: &impl Rules) -> bool {
+        let is_final = |needed| {
+            self.state_of(needed)
+                .is_some_and(|state| state != State::Pending)
+        };
+        rules.needs(key).keys().all(is_final)
+    }
+
+    /// The state of a request that another needs. One that was configured after its step was done is as good
+    /// as skipped: it will not be sent for this contact.
+    fn state_of(&self, key: &RequestKey) -> Option<State> {
+        let is_done = || {
+            let main = self.requests.get(&key.main());
+            main.is_some_and(|main| main.state != State::Pending)
+        };
+        let state = self.state(key);
+        state.or_else(|| is_done().then_some(State::Skipped))
+    }
+
+    /// The first of the requests without whose response a request cannot be sent, and that can give none any
+    /// more.
+    pub fn unmet(&self, key: &RequestKey, rules: &impl Rules) -> Option<Unmet> {
+        rules.needs(key).into_iter().find_map(|(needed, need)| {
+            let state = self.state_of(&needed)?;
+            let request = self.requests.get(&needed);
+            let is_not_wanted =
+                state == State::Skipped && request.is_none_or(RequestHistory::is_not_wanted);
+            let is_met = match state {
+                State::Delivered | State::Pending => true,
+                State::Failed => need < Need::Expected,
+                State::Skipped if is_not_wanted => need < Need::Required,
+                State::Skipped => need < Need::Expected,
+            };
+            (!is_met).then_some(Unmet {
+                key: needed,
+                state,
+                is_not_wanted,
+            })
         })
     }
 
-    /// The first of the steps that a step needs and that has not been asked for.
-    pub fn absent(&self, key: &StepKey, rules: &impl Rules) -> Option<StepKey> {
-        let mut needed = rules.needs(key).into_iter();
-        needed.find(|needed| !self.steps.contains_key(needed))
+    /// The first of the requests that a request needs and whose step has not been asked for.
+    pub fn absent(&self, key: &RequestKey, rules: &impl Rules) -> Option<RequestKey> {
+        let mut needed = rules.needs(key).into_keys();
+        needed.find(|needed| self.state_of(needed).is_none())
     }
 
-    /// What every write of a history does last: it settles what waits in vain, sets when the contact is
-    /// to be looked at again, and takes the lease for `holder` when there is something to deliver now
+    /// What every write of a history does last: it gives each step that is asked for all of its requests,
+    /// settles what waits in vain, sets when the contact is to be looked at again, and takes the lease for `holder` when there is something to deliver now
     /// and nobody else is at it, keeps it while there is, or gives it back when there is not.
     pub fn claim(&mut self, holder: &str, until: Timestamp, rules: &impl Rules, now: Timestamp) {
         self.parked_at = None;
+        self.expand(rules, now);
         self.settle(rules, now);
         if let Next::Deliver(_) = self.next(rules, now) {
             if self.lease.as_ref().is_none_or(|lease| lease.until <= now) {
@@ -592,21 +802,41 @@ impl History {
             .is_some_and(|lease| lease.holder != holder && lease.until > now)
     }
 
-    /// A step that needs one that has not happened waits for it, as events come in any order. When its
+    /// An event made a step's main request pending: the others join it. So they do when it has failed and is
+    /// to be sent again under a configuration that has more of them by then.
+    fn expand(&mut self, rules: &impl Rules, now: Timestamp) {
+        let mut steps = Vec::new();
+        for (key, main) in self.with(State::Pending) {
+            if key.request.is_none() {
+                steps.push((rules.requests(key), main.sequence));
+            }
+        }
+        for (keys, sequence) in steps {
+            for (place, key) in keys.iter().enumerate() {
+                self.join(key, sequence, place, now);
+            }
+        }
+    }
+
+    /// A request that needs a step that has not happened waits for it, as events come in any order. When its
     /// time is over it is skipped, or `contact-start` is done first with what is known; should the event
     /// come after all, the step is done after all.
     fn settle(&mut self, rules: &impl Rules, now: Timestamp) {
-        for key in self.steps.keys().cloned().collect::<Vec<_>>() {
-            let step = &self.steps[&key];
-            match (step.state, self.absent(&key, rules)) {
-                (State::Skipped, None) if step.reason.as_deref() == Some(ORPHANED) => {
-                    self.intend(&key, now);
+        let mut is_started = false;
+        for key in self.requests.keys().cloned().collect::<Vec<_>>() {
+            let request = &self.requests[&key];
+            match (request.state, self.absent(&key, rules)) {
+                (State::Skipped, None) if request.reason.as_deref() == Some(ORPHANED) => {
+                    if let Some(request) = self.requests.get_mut(&key) {
+                        request.again(now);
+                    }
                 }
-                (State::Pending, Some(needed)) if now >= patience_ends(step, rules) => {
-                    if needed == StepKey::of(Step::ContactStart)
+                (State::Pending, Some(needed)) if now >= patience_ends(request, rules) => {
+                    if needed.step == Step::ContactStart
                         && rules.without_start().action == WithoutStartAction::Start
                     {
-                        self.intend(&needed, now);
+                        self.intend(&needed.main(), now);
+                        is_started = true;
                     } else {
                         self.skipped(&key, ORPHANED.to_owned(), now);
                     }
@@ -614,13 +844,16 @@ impl History {
                 _ => {}
             }
         }
+        if is_started {
+            self.expand(rules, now);
+        }
     }
 
     /// Sets when the contact is to be looked at again. While a worker holds the lease, that is not before
     /// the lease ends.
     fn plan(&mut self, rules: &impl Rules, now: Timestamp) {
         let next = match self.next(rules, now) {
-            Next::Deliver(key) => self.steps[&key].due_at.or(Some(now)),
+            Next::Deliver(key) => self.requests[&key].due_at.or(Some(now)),
             Next::At(due) => Some(due),
             Next::Waiting => self
                 .with(State::Pending)
@@ -648,12 +881,12 @@ impl History {
         }
         let waited = now.duration_since(*self.parked_at.get_or_insert(now));
         if waited > give_up_after {
-            let pending: Vec<StepKey> = self
+            let pending: Vec<RequestKey> = self
                 .with(State::Pending)
                 .map(|(key, _)| key.clone())
                 .collect();
             for key in pending {
-                let sent_at = self.steps[&key].sent_at;
+                let sent_at = self.requests[&key].sent_at;
                 if let Some(step) = self.tried(&key, State::Failed, Some(reason.to_owned()), now) {
                     // What may have been done is in doubt for good.
                     step.sent_at = sent_at;
@@ -671,7 +904,7 @@ impl History {
 }
 
 /// Until when a step waits for one that it needs and that has not happened.
-fn patience_ends(step: &StepHistory, rules: &impl Rules) -> Timestamp {
+fn patience_ends(step: &RequestHistory, rules: &impl Rules) -> Timestamp {
     step.intended_at + SignedDuration::from_mins(rules.without_start().after_minutes.into())
 }
 
@@ -697,9 +930,10 @@ mod tests {
     struct Usual(WithoutStart);
 
     impl Rules for Usual {
-        fn needs(&self, key: &StepKey) -> BTreeSet<StepKey> {
-            let start = StepKey::of(Step::ContactStart);
-            [start].into_iter().filter(|start| start != key).collect()
+        fn needs(&self, key: &RequestKey) -> BTreeMap<RequestKey, Need> {
+            let start = RequestKey::of(Step::ContactStart);
+            let start = [start].into_iter().filter(|start| start != key);
+            start.map(|start| (start, Need::Expected)).collect()
         }
 
         fn without_start(&self) -> &WithoutStart {
@@ -711,10 +945,10 @@ mod tests {
         Usual::default()
     }
 
-    fn start_and_end() -> (StepKey, StepKey) {
+    fn start_and_end() -> (RequestKey, RequestKey) {
         (
-            StepKey::of(Step::ContactStart),
-            StepKey::of(Step::ContactEnd),
+            RequestKey::of(Step::ContactStart),
+            RequestKey::of(Step::ContactEnd),
         )
     }
 
@@ -821,10 +1055,14 @@ mod tests {
         );
         assert_eq!(history.next(&usual(), at(0)), Next::Nothing);
         assert_eq!(
-            history.unmet(&StepKey::of(Step::ContactEnd), &usual()),
-            Some((start.clone(), State::Skipped))
+            history.unmet(&RequestKey::of(Step::ContactEnd), &usual()),
+            Some(Unmet {
+                key: start.clone(),
+                state: State::Skipped,
+                is_not_wanted: false
+            })
         );
-        let step = history.step(&start).unwrap();
+        let step = history.request(&start).unwrap();
         assert_eq!((step.attempts, step.due_at), (0, None));
         assert_eq!(step.reason.as_deref(), Some("the step is not configured"));
         history.intend(&start, at(1));
@@ -836,7 +1074,7 @@ mod tests {
         let mut history = new();
         for (second, name) in [(0, "z"), (1, "a")] {
             let object = recording(name);
-            let key = StepKey::of_object(Step::RecordingAvailable, &object);
+            let key = RequestKey::of_object(Step::RecordingAvailable, &object);
             assert!(key.is_of_object());
             history.learn_object(object.clone());
             history.intend(&key, at(second));
@@ -873,11 +1111,15 @@ mod tests {
         assert_eq!(history.failed_at(), Some(at(1)));
         assert_eq!(
             history.unmet(&end, &usual()),
-            Some((start.clone(), State::Failed))
+            Some(Unmet {
+                key: start.clone(),
+                state: State::Failed,
+                is_not_wanted: false
+            })
         );
         history.retry_failed(at(2));
         assert_eq!(history.next(&usual(), at(2)), Next::Deliver(start.clone()));
-        let step = history.step(&start).unwrap();
+        let step = history.request(&start).unwrap();
         assert_eq!((step.attempts, step.first_tried_at), (1, None));
         assert_eq!(step.reason, None);
         assert_eq!(history.failed_at(), None);
@@ -891,7 +1133,10 @@ mod tests {
         history.intend(&end, at(5));
         history.postponed(&start, "down".into(), at(60), at(2));
         history.postponed(&start, "down".into(), at(90), at(60));
-        let (start, end) = (history.step(&start).unwrap(), history.step(&end).unwrap());
+        let (start, end) = (
+            history.request(&start).unwrap(),
+            history.request(&end).unwrap(),
+        );
         assert_eq!((start.attempts, start.first_tried_at), (2, Some(at(2))));
         assert_eq!((end.attempts, end.first_tried_at), (0, None));
         assert_eq!((start.sequence, end.sequence), (0, 1));
@@ -929,7 +1174,7 @@ mod tests {
     #[test]
     fn a_request_that_must_not_be_repeated_is_known_to_be_on_its_way_until_its_outcome_is() {
         let (start, _) = start_and_end();
-        let sent_at = |history: &History| history.step(&start).unwrap().sent_at;
+        let sent_at = |history: &History| history.request(&start).unwrap().sent_at;
         let mut history = new();
         history.intend(&start, at(0));
         history.sending(&start, at(1));
@@ -1063,7 +1308,7 @@ mod tests {
 
     #[test]
     fn a_step_of_which_dynamics_knows_nothing_does_not_hold_the_contact_to_its_integration() {
-        let answered = StepKey::of(Step::ContactAnswered);
+        let answered = RequestKey::of(Step::ContactAnswered);
         let mut history = new();
         history.intend(&answered, at(0));
         history.delivered(&answered, None, None, at(0));
@@ -1084,7 +1329,7 @@ mod tests {
             assert_eq!(*key, start);
             response.retain(|name, _| name == "a");
         });
-        let kept = history.step(&start).unwrap().response.as_ref().unwrap();
+        let kept = history.request(&start).unwrap().response.as_ref().unwrap();
         assert_eq!(kept.len(), 1);
     }
 
@@ -1130,9 +1375,9 @@ mod tests {
     #[test]
     fn a_step_keys_text_is_its_name_and_its_object() {
         for text in ["contact-start", "recording-available/a/b.wav"] {
-            let key: StepKey = text.parse().unwrap();
+            let key: RequestKey = text.parse().unwrap();
             assert_eq!(key.to_string(), text);
         }
-        assert!("contact-strat".parse::<StepKey>().is_err());
+        assert!("contact-strat".parse::<RequestKey>().is_err());
     }
 }

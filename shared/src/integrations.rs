@@ -20,10 +20,12 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{
+    agents::Agents,
     clock::Clock,
     configuration::ConfigurationError,
     dataverse::{Dynamics, Http},
     integration::Integration,
+    number,
     sources::Sources,
     store::{Store, StoreError},
 };
@@ -38,6 +40,7 @@ const WAIT_FOR_REFRESH: Duration = Duration::from_secs(1);
 pub struct Loaded {
     pub integration: Integration,
     pub dynamics: Arc<Dynamics>,
+    pub agents: Agents,
     document: String,
 }
 
@@ -231,9 +234,16 @@ impl Integrations {
             authority,
             "the configuration is loaded"
         );
+        if integration.reads_phone_numbers() {
+            // It takes some milliseconds, and is wanted when the token is there.
+            tokio::task::spawn_blocking(number::load);
+        }
+        let remember = integration.configuration().agent.remember_minutes;
+        let remember = Duration::from_secs(60 * u64::from(remember));
         let loaded = Arc::new(Loaded {
             integration,
             dynamics,
+            agents: Agents::new(remember, self.clock.clone()),
             document,
         });
         let now = self.clock.now();

@@ -28,6 +28,7 @@
 //! 8. and stores what became of it ([`history::History::delivered`] and its kin).
 //! 9. It replies with what the history then says ([`reply::Reply::of`]).
 
+pub mod agents;
 pub mod cause;
 mod certificates;
 pub mod clock;

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use crate::{
     configuration::ReplyKey,
-    history::{History, Rules, State, StepKey},
+    history::{History, RequestHistory, RequestKey, Rules, State},
     integration::Integration,
     step::Step,
 };
@@ -78,29 +78,20 @@ impl Reply {
     }
 
     /// The reply for a step in the state that its history tells.
-    pub fn of(key: &StepKey, history: &History, integration: &Integration) -> Reply {
-        let Some(step) = history.step(key) else {
+    pub fn of(key: &RequestKey, history: &History, integration: &Integration) -> Reply {
+        let Some(step) = history.request(key) else {
             return Reply::new(Status::Failed).message("the event was not stored");
         };
         let mut reply = Reply::new(step.state.into());
-        // Further lines are Dynamics' own words, which may quote a column's value.
-        if let Some(reason) = step
-            .reason
-            .as_deref()
-            .and_then(|reason| reason.lines().next())
-        {
-            reply = reply.message(reason);
-        } else if step.state == State::Pending {
-            reply = reply.message(waiting_for(key, history, integration));
+        if let Some(message) = message_of(key, step, history, integration) {
+            reply = reply.message(message);
         }
         let mut left_out = reply.add_record(key.step(), history, integration);
         for (name, value) in integration.reply_fields(key, history) {
-            let value = match value {
-                Json::Null => continue,
-                Json::String(text) => text,
-                value => value.to_string(),
-            };
-            if !reply.set(&name, value) {
+            if value.is_null() {
+                continue;
+            }
+            if !reply.set(&name, text_of(&value)) {
                 left_out.push(name);
             }
         }
@@ -130,6 +121,15 @@ impl Reply {
         integration: &Integration,
     ) -> Vec<String> {
         let mut values = Vec::new();
+        if let Some(customer) = integration.customer(history) {
+            for (key, field) in [
+                (ReplyKey::CustomerCount, "count"),
+                (ReplyKey::CustomerId, "id"),
+                (ReplyKey::CustomerName, "name"),
+            ] {
+                values.extend(customer.get(field).map(|value| (key, text_of(value))));
+            }
+        }
         if let Some((id, url)) = integration.record(history) {
             values.push((ReplyKey::RecordId, id.to_string()));
             values.push((ReplyKey::RecordUrl, url));
@@ -169,8 +169,45 @@ impl Reply {
     }
 }
 
+/// A value as a flow takes it: a text.
+fn text_of(value: &Json) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// What there is to say of a step: of its main request, and of others that are not done. Further lines of a
+/// reason are Dynamics' own words, which may quote a column's value.
+fn message_of(
+    key: &RequestKey,
+    main: &RequestHistory,
+    history: &History,
+    integration: &Integration,
+) -> Option<String> {
+    let first_line = |request: &RequestHistory| {
+        let reason = request.reason.as_deref()?;
+        reason.lines().next().map(str::to_owned)
+    };
+    let of_main = first_line(main).or_else(|| {
+        let is_pending = main.state == State::Pending;
+        is_pending.then(|| waiting_for(key, history, integration))
+    });
+    let others = history.beside(key).into_iter();
+    let others = others.filter_map(|(other, request)| {
+        let name = other.request()?;
+        let is_open = matches!(request.state, State::Pending | State::Failed);
+        let state = request.state.as_str();
+        is_open.then(|| match first_line(request) {
+            Some(reason) => format!("{name} is {state}: {reason}"),
+            None => format!("{name} is {state}"),
+        })
+    });
+    let said: Vec<String> = of_main.into_iter().chain(others).collect();
+    (!said.is_empty()).then(|| said.join("; "))
+}
+
 /// Why a pending step has not even been tried.
-fn waiting_for(key: &StepKey, history: &History, integration: &impl Rules) -> String {
+fn waiting_for(key: &RequestKey, history: &History, integration: &impl Rules) -> String {
     match history.absent(key, integration) {
         Some(missing) => format!("it waits for {missing}, which has not run for this contact"),
         None => "it is stored and will be delivered".into(),
@@ -193,7 +230,7 @@ mod tests {
         let integration = Integration::load(&document.to_string()).unwrap();
         let now = Timestamp::from_second(1_770_000_000).unwrap();
         let mut history = History::new(ID, "default", now);
-        let key = StepKey::of(Step::ContactStart);
+        let key = RequestKey::of(Step::ContactStart);
         history.intend(&key, now);
         history.delivered(&key, Some(ID), response.as_object().cloned(), now);
         let reply = Reply::of(&key, &history, &integration);

@@ -10,9 +10,10 @@ use std::{
 use connect_dynamics::{
     configuration::schema,
     contact::Contact,
+    dataverse::Request,
     event::Event,
-    history::{History, StepKey},
-    integration::Integration,
+    history::{History, RequestKey, Rules},
+    integration::{Integration, Sending},
     recording::RecordedObject,
     step::Step,
 };
@@ -32,32 +33,73 @@ fn render(integration: &Integration, step: Step, event: Event) -> String {
     let mut history = History::new(contact.id, integration.name(), now);
     history.learn(step, &contact.attributes);
     let key = match &object {
-        None => StepKey::of(step),
+        None => RequestKey::of(step),
         Some(object) => {
             history.learn_object(object.clone());
-            StepKey::of_object(step, object)
+            RequestKey::of_object(step, object)
         }
     };
     if step != Step::ContactStart {
-        let start = StepKey::of(Step::ContactStart);
+        let start = RequestKey::of(Step::ContactStart);
         history.intend(&start, now);
         let response =
             Map::from_iter([("activityid".to_owned(), Json::from(contact.id.to_string()))]);
         history.delivered(&start, Some(contact.id), Some(response), now);
     }
-    let rendered = match integration.render(&key, &history) {
-        Ok(rendered) => rendered,
-        Err(error) => return format!("no request: {error}\n"),
-    };
-    let request = rendered.request;
-    let mut text = format!("{} {}\n", request.method.as_str(), request.path);
+    let mut text = String::new();
+    let keys = integration.requests(&key);
+    history.intend(&key, now);
+    history.claim("worker", now, integration, now);
+    for key in &keys {
+        if keys.len() > 1 {
+            let _ = writeln!(text, "{}:", key.request().unwrap_or("main"));
+        }
+        let rendered = match integration.render(key, &history) {
+            Ok(rendered) => rendered,
+            Err(error) => {
+                let _ = writeln!(text, "no request: {error}");
+                history.not_wanted(key, "", now);
+                continue;
+            }
+        };
+        let answer = match &rendered.sending {
+            Sending::Nothing => Json::Null,
+            Sending::Request(request) => {
+                write_request(&mut text, request);
+                json!({"activityid": contact.id.to_string()})
+            }
+            Sending::Customer(query) => {
+                query
+                    .requests()
+                    .for_each(|request| write_request(&mut text, request));
+                found("contacts", "contact")
+            }
+            Sending::Agent(query) => {
+                write_request(&mut text, &query.request);
+                found("systemusers", "systemuser")
+            }
+        };
+        history.delivered(key, Some(contact.id), answer.as_object().cloned(), now);
+        for gap in rendered.gaps {
+            let _ = writeln!(text, "without {}: {}", gap.field, gap.reason);
+        }
+    }
+    text
+}
+
+/// What a look-up is answered with, as it is remembered.
+fn found(entity_set: &str, logical_name: &str) -> Json {
+    json!({
+        "count": 1, "id": "c0000000-0000-4000-8000-000000000001", "entitySet": entity_set,
+        "logicalName": logical_name, "name": "Ada Example", "record": {"lastname": "Example"}
+    })
+}
+
+fn write_request(text: &mut String, request: &Request) {
+    let _ = writeln!(text, "{} {}", request.method.as_str(), request.path);
     if let Some(body) = &request.body {
         let _ = writeln!(text, "{:#}", Json::from(body.clone()));
     }
-    for gap in rendered.gaps {
-        let _ = writeln!(text, "without {}: {}", gap.field, gap.reason);
-    }
-    text
 }
 
 fn json_files(folder: &str) -> Vec<(String, String)> {

@@ -5,6 +5,7 @@
 //! is [`crate::integration`]'s.
 
 mod credential;
+mod customer;
 mod read;
 mod settings;
 
@@ -15,12 +16,23 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
-pub use self::credential::{CertificateConfiguration, Credential, FederationConfiguration};
+pub(crate) use self::customer::{AGENT, CUSTOMER, LINK, NEW_CUSTOMER};
+pub use self::{
+    credential::{CertificateConfiguration, Credential, FederationConfiguration},
+    customer::{
+        AgentConfiguration, CustomerConfiguration, CustomerTable, DefaultOwner, NewCustomer,
+        ValueKind, WithMany, WithNone,
+    },
+};
 pub(crate) use self::{
     read::{Reading, read},
     settings::{check_settings, is_identifier, is_integration_name, is_name},
 };
-use crate::{dataverse::Method, recording::ObjectKind, step::Step};
+use crate::{
+    dataverse::{Method, Table},
+    recording::ObjectKind,
+    step::Step,
+};
 
 /// The configuration of one integration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -44,6 +56,13 @@ pub struct Configuration {
     /// What becomes of a step that needs `contact-start` for a contact that never had it.
     #[serde(default)]
     pub without_start: WithoutStart,
+    /// How an agent is found among Dynamics' users.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub agent: AgentConfiguration,
+}
+
+fn is_default(agent: &AgentConfiguration) -> bool {
+    *agent == AgentConfiguration::default()
 }
 
 /// What becomes of a step that needs another that never happened.
@@ -152,13 +171,21 @@ pub struct Steps {
     pub recording_available: Option<RecordingConfiguration>,
 }
 
-/// A step that sends a request.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+/// A step that sends requests.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct StepConfiguration {
-    pub request: RequestConfiguration,
-    /// Fields of the response that the flow gets with the reply.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// How the customer is found, before the requests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub customer: Option<CustomerConfiguration>,
+    /// The step's request, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestConfiguration>,
+    /// The step's requests in their order, where it has several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<RequestConfiguration>,
+    /// Fields of the main request's response that the flow gets with the reply.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reply: Vec<String>,
 }
 
@@ -169,10 +196,16 @@ pub struct AnsweredConfiguration {
     /// The page to open for the agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub screen_pop: Option<ScreenPopConfiguration>,
+    /// How the customer is found, before the requests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub customer: Option<CustomerConfiguration>,
     /// A request to send as well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<RequestConfiguration>,
-    /// Fields of the response that the flow gets with the reply.
+    /// Several requests to send as well, in their order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<RequestConfiguration>,
+    /// Fields of the main request's response that the flow gets with the reply.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reply: Vec<String>,
 }
@@ -181,11 +214,27 @@ pub struct AnsweredConfiguration {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ScreenPopConfiguration {
-    /// The page's query string: a JSON object, or text.
+    /// What to open: the first of these that there is. Unless given, the page of `queryString`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub open: Vec<Opening>,
+    /// The page's query string: a JSON object, or text. With `open`, the page where there is none of that.
+    #[serde(default, skip_serializing_if = "PastedObject::is_empty")]
     pub query_string: PastedObject,
     /// Where the page is opened.
     #[serde(default)]
     pub target: ScreenPopTarget,
+}
+
+/// A page that can be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Opening {
+    /// The customer who was found.
+    Customer,
+    /// Dynamics' search for the number or address, when several customers were found.
+    Search,
+    /// The record of `contact-start`.
+    Record,
 }
 
 /// Where the record is opened.
@@ -209,9 +258,13 @@ impl ScreenPopTarget {
 }
 
 /// What a step's configuration says, whichever step's it is.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct StepView<'a> {
-    pub request: Option<&'a RequestConfiguration>,
+    pub customer: Option<&'a CustomerConfiguration>,
+    /// `request`, or all of `requests`: each with its place in the document, `steps.<step>.request`.
+    pub requests: Vec<(String, &'a RequestConfiguration)>,
+    /// Whether the document has both `request` and `requests`.
+    pub is_ambiguous: bool,
     pub screen_pop: Option<&'a ScreenPopConfiguration>,
     pub reply: &'a [String],
     /// The kinds of object that trigger the step; none for a step that no object triggers.
@@ -222,30 +275,120 @@ impl Steps {
     /// A step's configuration; none when the step is left out.
     pub fn get(&self, step: Step) -> Option<StepView<'_>> {
         match step {
-            Step::ContactStart => self.contact_start.as_ref().map(StepConfiguration::view),
-            Step::ContactAnswered => self.contact_answered.as_ref().map(|step| StepView {
-                request: step.request.as_ref(),
-                screen_pop: step.screen_pop.as_ref(),
-                reply: &step.reply,
-                object_kinds: None,
+            Step::ContactStart => Some(self.contact_start.as_ref()?.view(step)),
+            Step::ContactAnswered => self.contact_answered.as_ref().map(|answered| StepView {
+                screen_pop: answered.screen_pop.as_ref(),
+                reply: &answered.reply,
+                ..StepView::new(
+                    step,
+                    answered.customer.as_ref(),
+                    answered.request.as_ref(),
+                    &answered.requests,
+                )
             }),
-            Step::ContactEnd => self.contact_end.as_ref().map(StepConfiguration::view),
-            Step::RecordingAvailable => self.recording_available.as_ref().map(|step| StepView {
-                request: Some(&step.request),
-                object_kinds: Some(&step.object_kinds),
-                ..StepView::default()
-            }),
+            Step::ContactEnd => Some(self.contact_end.as_ref()?.view(step)),
+            Step::RecordingAvailable => {
+                self.recording_available.as_ref().map(|recording| StepView {
+                    object_kinds: Some(&recording.object_kinds),
+                    ..StepView::new(
+                        step,
+                        recording.customer.as_ref(),
+                        recording.request.as_ref(),
+                        &recording.requests,
+                    )
+                })
+            }
         }
+    }
+
+    /// Whether any step looks for the customer.
+    pub fn look_for_customers(&self) -> bool {
+        self.iter().any(|(_, step)| step.customer.is_some())
+    }
+
+    /// Whether any request has a name of its own.
+    pub fn name_requests(&self) -> bool {
+        let names = |(_, step): (Step, StepView)| {
+            let mut requests = step.requests.iter();
+            requests.any(|(_, request)| request.name.is_some())
+        };
+        self.iter().any(names)
+    }
+
+    /// The steps that are configured, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = (Step, StepView<'_>)> {
+        Step::ALL
+            .into_iter()
+            .filter_map(|step| Some((step, self.get(step)?)))
     }
 }
 
 impl StepConfiguration {
-    fn view(&self) -> StepView<'_> {
+    fn view(&self, step: Step) -> StepView<'_> {
         StepView {
-            request: Some(&self.request),
             reply: &self.reply,
+            ..StepView::new(
+                step,
+                self.customer.as_ref(),
+                self.request.as_ref(),
+                &self.requests,
+            )
+        }
+    }
+}
+
+impl<'a> StepView<'a> {
+    fn new(
+        step: Step,
+        customer: Option<&'a CustomerConfiguration>,
+        request: Option<&'a RequestConfiguration>,
+        requests: &'a [RequestConfiguration],
+    ) -> StepView<'a> {
+        let one = request.map(|request| (format!("steps.{step}.request"), request));
+        let several = requests.iter().enumerate();
+        let several =
+            several.map(|(index, request)| (format!("steps.{step}.requests[{index}]"), request));
+        StepView {
+            customer,
+            is_ambiguous: request.is_some() && !requests.is_empty(),
+            requests: one.into_iter().chain(several).collect(),
             ..StepView::default()
         }
+    }
+
+    /// The tables that the step's requests name, and those that customers are looked for in.
+    pub fn tables(&self) -> Vec<Table> {
+        let requests = self.requests.iter().map(|(_, request)| request.table());
+        let searched = self.customer.iter().flat_map(|customer| &customer.tables);
+        let new = self.new_customer().map(|new| new.request().table());
+        requests
+            .chain(searched.map(CustomerTable::table))
+            .chain(new)
+            .collect()
+    }
+
+    /// The customer who is created when none is found.
+    pub fn new_customer(&self) -> Option<&'a NewCustomer> {
+        match &self.customer?.none {
+            WithNone::Create(new) => Some(new),
+            WithNone::Skip => None,
+        }
+    }
+
+    /// The name of the step's main request, if it has one.
+    pub fn main_name(&self) -> Option<&'a str> {
+        let (_, main) = self.requests.get(self.main()?)?;
+        main.name.as_deref()
+    }
+
+    /// Which of the requests is the main one, whose response is `STEP2-Response` and whose record is the
+    /// contact's: the one that says so; else the first that creates a record; else the first.
+    pub fn main(&self) -> Option<usize> {
+        let requests = || self.requests.iter().map(|(_, request)| request);
+        requests()
+            .position(|request| request.main)
+            .or_else(|| requests().position(|request| request.creates()))
+            .or((!self.requests.is_empty()).then_some(0))
     }
 }
 
@@ -253,7 +396,15 @@ impl StepConfiguration {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RecordingConfiguration {
-    pub request: RequestConfiguration,
+    /// How the customer is found, before the requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer: Option<CustomerConfiguration>,
+    /// The step's request, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestConfiguration>,
+    /// The step's requests in their order, where it has several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<RequestConfiguration>,
     /// The kinds of object that trigger the step. The URLs of all kinds are remembered.
     #[serde(default = "default_object_kinds")]
     pub object_kinds: BTreeSet<ObjectKind>,
@@ -267,6 +418,18 @@ fn default_object_kinds() -> BTreeSet<ObjectKind> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RequestConfiguration {
+    /// The request's name: letters, digits, `-` and `_`. Its response is `Responses.<name>`. Of a step's
+    /// several requests each needs one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// When to send it: an expression, like `Customer.count == 0`. When it is false, empty or missing, the
+    /// request is skipped. Unless given, it is always sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+    /// Whether it is the step's main request: its record is the contact's, its response `STEP2-Response`.
+    /// Unless one says so, it is the first that creates a record, or else the first.
+    #[serde(default, skip_serializing_if = "customer::is_false")]
+    pub main: bool,
     pub method: Method,
     /// The table's entity set name: `phonecalls`.
     pub entity_set: String,
@@ -282,6 +445,23 @@ pub struct RequestConfiguration {
     /// The table's logical name, used in the record's URL; as `primaryKey`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logical_name: Option<String>,
+}
+
+impl RequestConfiguration {
+    /// The table that it is about.
+    pub fn table(&self) -> Table {
+        Table::new(
+            &self.entity_set,
+            self.primary_key.clone(),
+            self.logical_name.clone(),
+        )
+    }
+
+    /// Whether it is a POST to an entity set, which creates a record.
+    pub fn creates(&self) -> bool {
+        let query = self.query_string.text();
+        self.method == Method::Post && !query.trim_start().starts_with(['(', '/'])
+    }
 }
 
 /// A JSON object, or text as it was pasted.
@@ -321,16 +501,22 @@ pub enum ReplyKey {
     RecordUrl,
     ScreenPopUrl,
     ScreenPopTarget,
+    CustomerCount,
+    CustomerId,
+    CustomerName,
 }
 
 impl ReplyKey {
-    pub const ALL: [ReplyKey; 6] = [
+    pub const ALL: [ReplyKey; 9] = [
         ReplyKey::Status,
         ReplyKey::Message,
         ReplyKey::RecordId,
         ReplyKey::RecordUrl,
         ReplyKey::ScreenPopUrl,
         ReplyKey::ScreenPopTarget,
+        ReplyKey::CustomerCount,
+        ReplyKey::CustomerId,
+        ReplyKey::CustomerName,
     ];
 
     /// The key as a flow names it: `$.External.recordId`.
@@ -342,6 +528,9 @@ impl ReplyKey {
             ReplyKey::RecordUrl => "recordUrl",
             ReplyKey::ScreenPopUrl => "screenPopUrl",
             ReplyKey::ScreenPopTarget => "screenPopTarget",
+            ReplyKey::CustomerCount => "customerCount",
+            ReplyKey::CustomerId => "customerId",
+            ReplyKey::CustomerName => "customerName",
         }
     }
 }

@@ -3,6 +3,7 @@
 use url::Url;
 use uuid::Uuid;
 
+use super::literal::encode;
 use crate::configuration::Connection;
 
 impl Connection {
@@ -42,6 +43,17 @@ impl Connection {
             "{}?appid={}&pagetype=entityrecord&etn={logical_name}&id={record_id}",
             self.page_url(),
             self.app_id
+        )
+    }
+
+    /// The page that searches all of the app's tables for a text. Microsoft describes no address of it; this is
+    /// the one that the app itself has while one searches.
+    pub fn search_url(&self, text: &str) -> String {
+        format!(
+            "{}?appid={}&pagetype=search&searchText={}",
+            self.page_url(),
+            self.app_id,
+            encode(text)
         )
     }
 

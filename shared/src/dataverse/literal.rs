@@ -27,6 +27,27 @@ pub(crate) fn encode_quoted(value: &str) -> String {
     encode(&value.replace('\'', "''"))
 }
 
+/// A text as OData writes it: between single quotes, with its own doubled.
+pub(crate) fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// What needs no encoding in the value of a query option.
+const KEEP_IN_OPTION: &AsciiSet = &UNRESERVED
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'\'')
+    .remove(b',')
+    .remove(b'*')
+    .remove(b'/')
+    .remove(b':');
+
+/// The value of a query option that is written here, and not by a template: encoded so that it stays one
+/// value and can still be read.
+pub(crate) fn encode_option(value: &str) -> String {
+    utf8_percent_encode(value, KEEP_IN_OPTION).to_string()
+}
+
 /// A value that stands in FetchXML, in an attribute's quotes or between two tags: it is escaped, so
 /// that it ends neither, and then encoded.
 /// <https://learn.microsoft.com/power-apps/developer/data-platform/fetchxml/overview>

@@ -12,6 +12,7 @@
 //! | `assertion` | the form of what a certificate's key signs for that |
 //! | `http` | one exchange, bounded in size and time |
 //! | `columns` | the tables that contacts are usually written to: their columns and lookups |
+//! | `lookup` | which property of a body makes a record point to another |
 //! | `literal` | how values are written in an address |
 //! | `answer` | what an answer says |
 //! | `error` | what an answer that is no success means, and what to do about it |
@@ -28,6 +29,7 @@ mod credential;
 mod error;
 mod http;
 pub(crate) mod literal;
+pub(crate) mod lookup;
 mod pace;
 mod request;
 mod table;
@@ -39,6 +41,7 @@ pub use self::{
     credential::CredentialError,
     error::{DynamicsError, Refusal},
     http::{Http, HttpError},
+    lookup::LookupError,
     pace::Room,
     request::{Kind, Method, Request},
     table::Table,

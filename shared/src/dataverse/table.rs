@@ -55,6 +55,13 @@ impl Table {
     }
 }
 
+impl Table {
+    /// Whether its records are activities, which have parties.
+    pub fn is_activity(&self) -> bool {
+        self.primary_key == "activityid"
+    }
+}
+
 /// Undoes the plurals that Dataverse makes: opportunities, faxes, addresses, phonecalls.
 fn singular(entity_set: &str) -> String {
     if let Some(stem) = entity_set.strip_suffix("ies") {

@@ -1,16 +1,17 @@
-//! One attempt to deliver one step: what to send is decided, it is sent, and what became of it judged.
+//! One attempt at one request: what to send is decided, it is sent, and what became of it judged.
 
 use std::fmt::Write;
 
+use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value as Json};
 use tokio::time::{Duration, Instant};
 
 use crate::{
     dataverse::{DynamicsError, Repeats, Request, Response},
-    history::{History, StepHistory, StepKey, backoff},
-    integration::{Integration, RenderError},
+    history::{History, RequestHistory, RequestKey, Unmet, backoff},
+    integration::{AgentQuery, CustomerQuery, Integration, RenderError, Rendered, Sending},
     integrations::Loaded,
-    step::Step,
 };
 
 /// How much of an invocation's time is kept for storing what Dynamics answered.
@@ -18,97 +19,189 @@ const RESERVE: Duration = Duration::from_millis(400);
 /// Larger responses are reduced to what templates use.
 const MAX_RESPONSE_BYTES: usize = 100 * 1024;
 
-/// What is to be done for a step that is due.
+/// What is to be done for a request that is due.
 pub(super) enum Decision {
-    Send(Request),
-    /// Nothing is sent, and this becomes of the step.
+    Send(Sending, Option<RequestKey>),
+    /// Nothing is sent, and this becomes of the request.
     Settle(Outcome),
 }
 
-/// What becomes of a step.
+/// What becomes of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Outcome {
-    Delivered(Box<Response>),
+    /// Dynamics has taken it. The record that it made is to be told more later, by this other request.
+    Delivered(Box<Response>, Option<RequestKey>),
+    /// There was nothing to send.
+    Done,
     /// It stays pending for so long.
     Postponed(String, SignedDuration),
     Failed(String),
+    /// Another gives it no response.
+    Unmet(Unmet),
     /// It may have been done, and must not be done twice.
     InDoubt(String),
+    /// The configuration has no such request.
     Skipped(String),
+    /// The configuration does not want it for this contact.
+    NotWanted(String),
 }
 
-/// Decides what to send for a step that is due.
-pub(super) fn decide(key: &StepKey, history: &History, integration: &Integration) -> Decision {
+/// Decides what to send for a request that is due.
+pub(super) fn decide(key: &RequestKey, history: &History, integration: &Integration) -> Decision {
     let contact_id = history.contact_id();
-    if let Some(sent_at) = history.step(key).and_then(|step| step.sent_at) {
+    if let Some(sent_at) = history.request(key).and_then(|request| request.sent_at) {
         let reason = unknown_outcome(&format!("no answer to the request of {sent_at} was stored"));
         return settle(key, history, Outcome::InDoubt(reason));
     }
-    if let Some((needed, state)) = history.unmet(key, integration) {
-        return settle(
-            key,
-            history,
-            Outcome::Failed(format!(
-                "it needs the response of {needed}, which is {}",
-                state.as_str()
-            )),
-        );
+    if let Some(unmet) = history.unmet(key, integration) {
+        return settle(key, history, Outcome::Unmet(unmet));
     }
-    let rendered = match integration.render(key, history) {
+    let Rendered {
+        sending,
+        gaps,
+        owes,
+    } = match integration.render(key, history) {
         Ok(rendered) => rendered,
-        Err(RenderError::NotWanted(reason)) => {
+        Err(RenderError::NotConfigured(reason)) => {
             return Decision::Settle(Outcome::Skipped(reason));
+        }
+        Err(RenderError::NotWanted(reason)) => {
+            return Decision::Settle(Outcome::NotWanted(reason));
         }
         Err(error) => return settle(key, history, Outcome::Failed(error.to_string())),
     };
-    for gap in rendered.gaps {
-        tracing::warn!(%contact_id, integration = integration.name(), step = %key.step(), field = gap.field, reason = gap.reason, "a field goes without an attribute");
+    for gap in gaps {
+        tracing::warn!(%contact_id, integration = integration.name(), step = %key.step(), request = key.request(), field = gap.field, reason = gap.reason, "a field goes without an attribute");
     }
-    Decision::Send(rendered.request)
+    match sending {
+        Sending::Nothing => Decision::Settle(Outcome::Done),
+        sending => Decision::Send(sending, owes),
+    }
 }
 
-fn settle(key: &StepKey, history: &History, outcome: Outcome) -> Decision {
+fn settle(key: &RequestKey, history: &History, outcome: Outcome) -> Decision {
     outcome.log(key, history, None);
     Decision::Settle(outcome)
 }
 
-/// Sends a step's request, and judges the answer.
-pub(super) async fn send(
-    request: &Request,
-    key: &StepKey,
-    history: &History,
-    loaded: &Loaded,
-    repeats: Repeats,
-    deadline: Instant,
-) -> Outcome {
-    let began = Instant::now();
-    let left = deadline.saturating_duration_since(began);
-    let answered = loaded
-        .dynamics
-        .send_with(request, repeats, deadline - RESERVE.min(left / 4))
-        .await;
-    let outcome = match answered {
-        Ok(mut response) => {
-            let bytes = serde_json::to_vec(&response.body).map_or(0, |bytes| bytes.len());
-            if bytes > MAX_RESPONSE_BYTES {
-                loaded.integration.reduce(key, &mut response.body);
-            }
-            Outcome::Delivered(Box::new(response))
-        }
-        Err(error) => {
-            let hours = loaded.integration.configuration().give_up_after_hours;
-            judge(&error, request, history.step(key), hours, Timestamp::now())
-        }
-    };
-    outcome.log(key, history, Some(began.elapsed()));
-    outcome
+impl Decision {
+    /// The request that must not be repeated, if it is one.
+    pub(super) fn must_not_be_repeated(&self) -> bool {
+        matches!(self, Decision::Send(Sending::Request(request), _) if !request.is_repeatable())
+    }
 }
 
-/// What an error means for the step.
+/// One attempt at a request: for whom, and until when.
+pub(super) struct Attempt<'a> {
+    pub(super) key: &'a RequestKey,
+    pub(super) history: &'a History,
+    pub(super) loaded: &'a Loaded,
+    pub(super) repeats: Repeats,
+    pub(super) deadline: Instant,
+}
+
+impl Attempt<'_> {
+    /// Does what was decided, and judges the answer.
+    pub(super) async fn carry_out(&self, decision: &Decision) -> Outcome {
+        let (sending, owes) = match decision {
+            Decision::Settle(outcome) => return outcome.clone(),
+            Decision::Send(sending, owes) => (sending, owes),
+        };
+        let began = Instant::now();
+        let outcome = match sending {
+            Sending::Request(request) => self.request(request, owes.as_ref()).await,
+            Sending::Customer(query) => self.customer(query).await,
+            Sending::Agent(query) => self.agent(query).await,
+            Sending::Nothing => Outcome::Done,
+        };
+        outcome.log(self.key, self.history, Some(began.elapsed()));
+        outcome
+    }
+
+    async fn request(&self, request: &Request, owes: Option<&RequestKey>) -> Outcome {
+        let mut response = match self.send(request).await {
+            Ok(response) => response,
+            Err(error) => return self.judge(&error, request),
+        };
+        let integration = &self.loaded.integration;
+        let bytes = serde_json::to_vec(&response.body).map_or(0, |bytes| bytes.len());
+        if bytes > MAX_RESPONSE_BYTES || self.key.is_of_object() {
+            integration.reduce(self.key, &mut response.body);
+        }
+        Outcome::Delivered(Box::new(response), owes.cloned())
+    }
+
+    /// Looks in all tables at once.
+    async fn customer(&self, query: &CustomerQuery) -> Outcome {
+        let sent = query.requests().map(|request| async move {
+            let sent = self.send(request).await;
+            sent.map_err(|error| (error, request))
+        });
+        let (answers, errors): (Vec<_>, Vec<_>) =
+            join_all(sent).await.into_iter().partition(Result::is_ok);
+        // What is refused for good is refused again.
+        let errors: Vec<_> = errors.into_iter().filter_map(Result::err).collect();
+        let worst = errors
+            .iter()
+            .find(|(error, _)| error.is_permanent())
+            .or_else(|| errors.first());
+        if let Some((error, request)) = worst {
+            return self.judge(error, request);
+        }
+        let answers: Vec<Response> = answers.into_iter().filter_map(Result::ok).collect();
+        let attempts = answers.iter().map(|answer| answer.attempts).max();
+        let integration = &self.loaded.integration;
+        match integration.found_customer(self.key, query, &answers) {
+            Ok(customer) => found(customer, attempts.unwrap_or_default()),
+            Err(reason) => Outcome::Skipped(reason),
+        }
+    }
+
+    /// Looks among the users, unless the agent has been found a while ago.
+    async fn agent(&self, query: &AgentQuery) -> Outcome {
+        let agents = &self.loaded.agents;
+        if let Some(user) = agents.get(&query.username) {
+            return user.map_or_else(Outcome::NotWanted, |user| found(user, 0));
+        }
+        let response = match self.send(&query.request).await {
+            Ok(response) => response,
+            Err(error) => return self.judge(&error, &query.request),
+        };
+        let user = self.loaded.integration.found_agent(&response);
+        agents.remember(&query.username, &user);
+        user.map_or_else(Outcome::NotWanted, |user| found(user, response.attempts))
+    }
+
+    async fn send(&self, request: &Request) -> Result<Response, DynamicsError> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let deadline = self.deadline - RESERVE.min(left / 4);
+        let dynamics = &self.loaded.dynamics;
+        dynamics.send_with(request, self.repeats, deadline).await
+    }
+
+    fn judge(&self, error: &DynamicsError, request: &Request) -> Outcome {
+        let hours = self.loaded.integration.configuration().give_up_after_hours;
+        let state = self.history.request(self.key);
+        judge(error, request, state, hours, Timestamp::now())
+    }
+}
+
+/// What a look-up has found.
+fn found(what: Map<String, Json>, attempts: u32) -> Outcome {
+    let response = Response {
+        status: 200,
+        body: what,
+        record_id: None,
+        attempts,
+    };
+    Outcome::Delivered(Box::new(response), None)
+}
+
+/// What an error means for the request.
 fn judge(
     error: &DynamicsError,
     request: &Request,
-    step: Option<&StepHistory>,
+    step: Option<&RequestHistory>,
     give_up_after_hours: u32,
     now: Timestamp,
 ) -> Outcome {
@@ -150,53 +243,73 @@ fn unknown_outcome(what: &str) -> String {
 }
 
 impl Outcome {
-    /// Notes in the history what became of the step.
-    pub(super) fn apply(&self, history: &mut History, key: &StepKey, now: Timestamp) {
+    /// Notes in the history what became of the request.
+    pub(super) fn apply(
+        &self,
+        history: &mut History,
+        key: &RequestKey,
+        integration: &Integration,
+        now: Timestamp,
+    ) {
         match self {
-            Outcome::Delivered(response) => {
-                let body = (!key.is_of_object()).then(|| response.body.clone());
+            Outcome::Delivered(response, owes) => {
+                let body = integration.keeps(key).then(|| response.body.clone());
                 history.delivered(key, response.record_id, body, now);
+                if let Some(owed) = owes {
+                    history.owe(owed, now);
+                }
             }
+            Outcome::Done => history.delivered(key, None, None, now),
             Outcome::Postponed(reason, delay) => {
                 let due = now.saturating_add(*delay).unwrap_or(Timestamp::MAX);
                 history.postponed(key, reason.clone(), due, now);
             }
             Outcome::Failed(reason) => history.failed(key, reason.clone(), now),
+            Outcome::Unmet(_) => history.cannot_be_sent(key, integration, now),
             Outcome::InDoubt(reason) => history.in_doubt(key, reason.clone(), now),
             Outcome::Skipped(reason) => history.skipped(key, reason.clone(), now),
+            Outcome::NotWanted(reason) => history.not_wanted(key, reason, now),
         }
     }
 
     /// The same with a response of which only the record's id is left.
-    pub(super) fn without_response(&self, step: Step, integration: &Integration) -> Outcome {
+    pub(super) fn without_response(&self, key: &RequestKey, integration: &Integration) -> Outcome {
         match self {
-            Outcome::Delivered(response) => Outcome::Delivered(Box::new(Response {
-                body: integration.only_the_id(step, &response.body),
-                ..(**response).clone()
-            })),
+            Outcome::Delivered(response, owes) => {
+                let body = integration.only_the_id(key, &response.body);
+                let response = Response {
+                    body,
+                    ..(**response).clone()
+                };
+                Outcome::Delivered(Box::new(response), owes.clone())
+            }
             other => other.clone(),
         }
     }
 
-    fn log(&self, key: &StepKey, history: &History, took: Option<Duration>) {
-        let (contact_id, integration, step) =
-            (history.contact_id(), history.integration(), key.step());
+    fn log(&self, key: &RequestKey, history: &History, took: Option<Duration>) {
+        let (contact_id, integration) = (history.contact_id(), history.integration());
+        let (step, request) = (key.step(), key.request());
         let dynamics_ms = took.and_then(|took| u64::try_from(took.as_millis()).ok());
         match self {
-            Outcome::Delivered(response) => {
-                tracing::info!(%contact_id, integration, %step, outcome = "delivered", status = response.status, attempts = response.attempts, dynamics_ms, "step");
+            Outcome::Delivered(response, _) => {
+                tracing::info!(%contact_id, integration, %step, request, outcome = "delivered", status = response.status, attempts = response.attempts, dynamics_ms, "step");
             }
             // Not Dynamics' own words, which may quote a column's value.
             Outcome::Postponed(reason, _) => {
                 let reason = reason.lines().next();
-                tracing::warn!(%contact_id, integration, %step, outcome = "pending", reason, dynamics_ms, "step");
+                tracing::warn!(%contact_id, integration, %step, request, outcome = "pending", reason, dynamics_ms, "step");
             }
             Outcome::Failed(reason) | Outcome::InDoubt(reason) => {
                 let reason = reason.lines().next();
-                tracing::error!(%contact_id, integration, %step, outcome = "failed", reason, dynamics_ms, "step");
+                tracing::error!(%contact_id, integration, %step, request, outcome = "failed", reason, dynamics_ms, "step");
             }
-            // It is logged when it is stored, as are the steps that are skipped without an attempt.
-            Outcome::Skipped(_) => {}
+            Outcome::Unmet(unmet) if !unmet.is_not_wanted => {
+                let reason = unmet.to_string();
+                tracing::error!(%contact_id, integration, %step, request, outcome = "failed", reason, dynamics_ms, "step");
+            }
+            // These are logged when they are stored, as are those that are skipped without an attempt.
+            Outcome::Done | Outcome::Unmet(_) | Outcome::Skipped(_) | Outcome::NotWanted(_) => {}
         }
     }
 }

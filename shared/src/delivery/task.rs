@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use crate::{
     contact::Contact,
     event::{Event, EventError},
-    history::{History, StepKey},
+    history::{History, RequestKey},
     integration::{Integration, Wanted},
     recording::RecordedObject,
     step::{Step, Trigger},
@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Task {
     pub(super) contact: Contact,
-    pub(super) key: StepKey,
+    pub(super) key: RequestKey,
     /// The integration that a flow names by its parameter `integration`.
     pub(super) integration: Option<String>,
     /// Whether a flow waits for the reply.
@@ -58,7 +58,7 @@ impl Task {
                 Ok(Task {
                     integration: named.filter(|name| !name.is_empty()).map(str::to_owned),
                     contact: Contact::try_from(event)?,
-                    key: StepKey::of(step),
+                    key: RequestKey::of(step),
                     object: None,
                     is_flow: true,
                 })
@@ -73,7 +73,7 @@ impl Task {
                 }
                 Ok(Task {
                     contact: Contact::try_from(event)?,
-                    key: StepKey::of(step),
+                    key: RequestKey::of(step),
                     object: None,
                     integration: None,
                     is_flow: false,
@@ -85,7 +85,7 @@ impl Task {
                 })?;
                 Ok(Task {
                     contact: Contact::unknown(contact_id),
-                    key: StepKey::of_object(step, &object),
+                    key: RequestKey::of_object(step, &object),
                     object: Some(object),
                     integration: None,
                     is_flow: false,

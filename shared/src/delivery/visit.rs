@@ -1,13 +1,14 @@
-//! A visit to one contact: its intent is stored, its lease taken, its pending steps delivered.
+//! A visit to one contact: its intent is stored, its lease taken, its pending requests delivered.
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::{
-    attempt::{self, Decision},
+    attempt::{self, Attempt},
     progress::Progress,
     task::Task,
 };
@@ -173,7 +174,7 @@ impl<'a> Visit<'a> {
             if is_shrunk {
                 changed.history.shrink_responses(|key, response| {
                     if !integration.reduce(key, response) {
-                        *response = integration.only_the_id(key.step(), response);
+                        *response = integration.only_the_id(key, response);
                     }
                 });
             }
@@ -230,60 +231,71 @@ impl<'a> Visit<'a> {
         Ok(stored)
     }
 
-    /// Delivers step after step, as long as the lease is ours, there is something to deliver, and there
-    /// is time.
+    /// Delivers request after request, as long as the lease is ours, there is something to deliver, and
+    /// there is time. Look-ups that do not need each other go together.
     async fn deliver(&mut self, mut stored: Stored) -> Result<(), StoreError> {
         let loaded = self.loaded.clone();
         let integration = &loaded.integration;
         loop {
             let (history, now) = (&stored.history, Timestamp::now());
-            let Next::Deliver(key) = history.next(integration, now) else {
+            let Next::Deliver(first) = history.next(integration, now) else {
                 return Ok(());
             };
             let is_time_left = Instant::now() + MIN_DELIVERY <= self.patience;
             if !is_time_left || !history.is_held_by(self.holder, now) {
                 return Ok(());
             }
-            let outcome = match attempt::decide(&key, history, integration) {
-                Decision::Settle(outcome) => outcome,
-                Decision::Send(request) => {
-                    if !request.is_repeatable() {
-                        let sending = |history: &mut History, now| history.sending(&key, now);
-                        match self.write(stored, &sending).await? {
-                            Written::Stored(written) => stored = written,
-                            Written::BelongsTo(_) => return Ok(()),
-                        }
-                        let now = Timestamp::now();
-                        let is_noted = stored.history.step(&key).is_some_and(|step| {
-                            step.state == State::Pending && step.sent_at.is_some()
-                        });
-                        if !is_noted || !stored.history.is_held_by(self.holder, now) {
-                            // Somebody else has been at the contact meanwhile.
-                            continue;
-                        }
-                    }
-                    attempt::send(
-                        &request,
-                        &key,
-                        &stored.history,
-                        &loaded,
-                        self.repeats,
-                        if request.is_repeatable() {
-                            self.patience
-                        } else {
-                            self.deadline
-                        },
-                    )
-                    .await
+            let mut decisions = Vec::new();
+            for key in history.together(&first, integration, now) {
+                let decision = attempt::decide(&key, history, integration);
+                decisions.push((key, decision));
+            }
+            let is_action = decisions[0].1.must_not_be_repeated();
+            if is_action {
+                let sending = |history: &mut History, now| history.sending(&first, now);
+                match self.write(stored, &sending).await? {
+                    Written::Stored(written) => stored = written,
+                    Written::BelongsTo(_) => return Ok(()),
+                }
+                let now = Timestamp::now();
+                let is_noted = stored.history.request(&first).is_some_and(|request| {
+                    request.state == State::Pending && request.sent_at.is_some()
+                });
+                if !is_noted || !stored.history.is_held_by(self.holder, now) {
+                    // Somebody else has been at the contact meanwhile.
+                    continue;
+                }
+            }
+            let attempts = decisions.iter().map(|(key, decision)| {
+                let attempt = Attempt {
+                    key,
+                    history: &stored.history,
+                    loaded: &loaded,
+                    repeats: self.repeats,
+                    deadline: if is_action {
+                        self.deadline
+                    } else {
+                        self.patience
+                    },
+                };
+                async move { (key.clone(), attempt.carry_out(decision).await) }
+            });
+            let outcomes = join_all(attempts).await;
+            crash::point("after-the-answer");
+            let apply = |history: &mut History, now| {
+                for (key, outcome) in &outcomes {
+                    outcome.apply(history, key, integration, now);
                 }
             };
-            crash::point("after-the-answer");
-            let apply = |history: &mut History, now| outcome.apply(history, &key, now);
             let written = match self.write(stored.clone(), &apply).await {
                 Err(StoreError::TooLarge) => {
-                    tracing::error!(contact_id = %self.contact_id, step = %key.step(), "the response is too large to be kept; of it templates can use the record's id alone");
-                    let outcome = outcome.without_response(key.step(), integration);
-                    let apply = |history: &mut History, now| outcome.apply(history, &key, now);
+                    tracing::error!(contact_id = %self.contact_id, step = %first.step(), "the response is too large to be kept; of it templates can use the record's id alone");
+                    let apply = |history: &mut History, now| {
+                        for (key, outcome) in &outcomes {
+                            let outcome = outcome.without_response(key, integration);
+                            outcome.apply(history, key, integration, now);
+                        }
+                    };
                     self.write(stored, &apply).await?
                 }
                 written => written?,
@@ -298,15 +310,16 @@ impl<'a> Visit<'a> {
 
 /// Counts and logs how steps have changed, once that is stored.
 pub(super) fn count(before: &History, after: &History) {
-    for (key, step) in after.in_order() {
-        let was = before.step(key);
-        let is_tried = was.is_some_and(|was| was.attempts < step.attempts);
-        let is_changed = was.is_none_or(|was| was.state != step.state);
-        if is_tried || is_changed && step.state != State::Pending {
-            metrics::step(key.step(), step.state);
+    for (key, request) in after.in_order() {
+        let was = before.request(key);
+        let is_tried = was.is_some_and(|was| was.attempts < request.attempts);
+        let is_changed = was.is_none_or(|was| was.state != request.state);
+        // That a request is not wanted is as it should be, and no number that anybody looks at.
+        if (is_tried || is_changed && request.state != State::Pending) && !request.is_not_wanted() {
+            metrics::step(key.step(), request.state);
         }
-        if is_changed && step.state == State::Skipped {
-            tracing::info!(contact_id = %after.contact_id(), step = %key.step(), outcome = "skipped", reason = step.reason, "step");
+        if is_changed && request.state == State::Skipped {
+            tracing::info!(contact_id = %after.contact_id(), step = %key.step(), request = key.request(), outcome = "skipped", reason = request.reason, "step");
         }
     }
 }

@@ -155,8 +155,8 @@ fn advice(configuration: &Configuration, mended: &[String]) -> Vec<String> {
             let field = format!("steps.{step}.screenPop.queryString");
             advice.address(&field, &pop.query_string.text(), Convention::Page);
         }
-        if let Some(request) = view.request {
-            advice.request(step, request);
+        for (field, request) in &view.requests {
+            advice.request(field, request);
         }
         for field in view.reply {
             advice.response_field(&format!("steps.{step}.reply"), &step.response_name(), field);
@@ -183,9 +183,8 @@ impl Advice<'_> {
         self.mended.iter().any(|mended| is_below(pointer, mended))
     }
 
-    fn request(&mut self, step: Step, request: &RequestConfiguration) {
-        let pointer = format!("/steps/{step}/request");
-        let field = format!("steps.{step}.request");
+    fn request(&mut self, field: &str, request: &RequestConfiguration) {
+        let pointer = pointer_of(field);
         let query = if self.is_invented(&format!("{pointer}/queryString")) {
             String::new()
         } else {
@@ -202,13 +201,13 @@ impl Advice<'_> {
         // What a request does can only be judged when all of it is the author's.
         let is_whole = is_whole(&pointer, self.mended);
         let has_path = address.is_none_or(|address| address.has_path());
-        let known = is_whole.then(|| self.table(&field, request)).flatten();
+        let known = is_whole.then(|| self.table(field, request)).flatten();
         for (name, value) in &body {
             let field = format!("{field}.body.{name}");
             self.names_of_value(&field, value);
         }
         if let Some(known) = known {
-            self.body(&field, request, known, &body, has_path);
+            self.body(field, request, known, &body, has_path);
         }
     }
 
@@ -302,6 +301,14 @@ impl Advice<'_> {
             ),
         );
     }
+}
+
+/// A place in the document as a JSON pointer: `/steps/contact-start/requests/0`.
+fn pointer_of(field: &str) -> String {
+    format!(
+        "/{}",
+        field.replace('.', "/").replace('[', "/").replace(']', "")
+    )
 }
 
 /// Whether nothing of a request is invented or was taken out.

@@ -1,22 +1,37 @@
 //! Compiling: a configuration's steps made into templates, addresses and bodies.
 //!
-//! Owns every check that needs a template to be compiled, and that a step only uses responses which are
-//! there when it is done.
+//! Owns every check that needs a template to be compiled, which requests a step has and in what order, and
+//! that a request only uses responses which are there when it is sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{CompiledStep, Integration};
+use super::{
+    CompiledRequest, CompiledStep, Integration, Place, ScreenPop, What,
+    customer::{CustomerSearch, SearchedTable, email_columns, phone_columns},
+};
 use crate::{
     configuration::{
-        self, Configuration, ConfigurationError, PastedObject, Reading, ReplyKey,
-        RequestConfiguration, ScreenPopConfiguration, ScreenPopTarget, StepView, is_identifier,
-        is_name,
+        self, AGENT, CUSTOMER, Configuration, ConfigurationError, CustomerConfiguration,
+        CustomerTable, LINK, NEW_CUSTOMER, NewCustomer, Opening, PastedObject, Reading, ReplyKey,
+        RequestConfiguration, ScreenPopConfiguration, StepView, WithMany, is_identifier, is_name,
     },
-    dataverse::{Method, Table},
-    request::{Address, Body, Convention, RequestTemplate, parse_object},
+    dataverse::{Method, Table, columns::KnownTable},
+    history::Need,
+    number,
+    request::{
+        Address, Body, Condition, Convention, Linkable, OptionValue, RequestTemplate, as_template,
+        parse_object,
+    },
     step::Step,
-    template::Templates,
+    template::{ResponseUse, Source, Strictness, Templates},
 };
+
+/// Dataverse takes 500 conditions in a query, and a phone number makes some twenty of each column.
+/// <https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/filter-rows>
+const MAX_SEARCHED_COLUMNS: usize = 16;
+
+/// What a customer's record must meet besides, unless the configuration says otherwise: it is in use.
+const ACTIVE: &str = "statecode eq 0";
 
 impl Integration {
     /// Reads and compiles a configuration document.
@@ -33,24 +48,29 @@ impl Integration {
             return Err(ConfigurationError(mistakes));
         };
         let mut compiler = Compiler {
+            names_requests: configuration.steps.name_requests(),
+            looks_for_customers: configuration.steps.look_for_customers(),
             templates: Templates::default(),
             problems: mistakes,
+            linkable: Linkable::default(),
+            names: BTreeMap::new(),
+            customer: None,
+            used: BTreeMap::new(),
         };
         compiler
             .problems
             .extend(configuration::check_settings(&configuration));
+        compiler.names(&configuration);
         let mut steps = BTreeMap::new();
-        for step in Step::ALL {
-            if let Some(view) = configuration.steps.get(step) {
-                steps.insert(step, compiler.step(step, &view));
-            }
+        for (step, view) in configuration.steps.iter() {
+            steps.insert(step, compiler.step(step, &view, &configuration));
         }
-        compiler.check_order(&steps, &configuration);
         if compiler.problems.is_empty() {
             Ok(Integration {
                 configuration,
                 templates: compiler.templates,
                 steps,
+                used: compiler.used,
             })
         } else {
             Err(ConfigurationError(compiler.problems))
@@ -59,31 +79,471 @@ impl Integration {
 }
 
 struct Compiler {
+    names_requests: bool,
+    looks_for_customers: bool,
     templates: Templates,
     problems: Vec<String>,
+    /// What a body can link to, as far as the steps have been compiled.
+    linkable: Linkable,
+    /// Every request that has a name, and whether it only reads.
+    names: BTreeMap<String, (Place, bool)>,
+    /// The step whose customer is known, as far as the steps have been compiled, and whether one is created.
+    customer: Option<(Step, bool)>,
+    used: BTreeMap<Place, Option<BTreeSet<String>>>,
+}
+
+/// What a request uses, and how much it needs each.
+#[derive(Default)]
+struct Uses {
+    uses: Vec<(ResponseUse, Need)>,
+}
+
+impl Uses {
+    fn add<'a>(&mut self, uses: impl IntoIterator<Item = &'a ResponseUse>, need: Need) {
+        self.uses
+            .extend(uses.into_iter().map(|used| (used.clone(), need)));
+    }
+
+    fn name_agent(&self) -> bool {
+        self.uses
+            .iter()
+            .any(|(used, _)| used.source == Source::Agent)
+    }
 }
 
 impl Compiler {
     fn problem(&mut self, problem: impl Into<String>) {
-        self.problems.push(problem.into());
+        let problem = problem.into();
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
     }
 
-    fn step(&mut self, step: Step, view: &StepView) -> CompiledStep {
-        if view.request.is_none() && view.screen_pop.is_none() {
+    /// Collects the requests' names, and checks them.
+    fn names(&mut self, configuration: &Configuration) {
+        for (step, view) in configuration.steps.iter() {
+            let main = view.main();
+            if view.is_ambiguous {
+                self.problem(format!(
+                    "steps.{step}: it has a `request` and `requests`; put the one into the other's list"
+                ));
+            }
+            let mains = view.requests.iter().filter(|(_, request)| request.main);
+            if mains.count() > 1 {
+                self.problem(format!(
+                    "steps.{step}.requests: several say that they are the `main` one; only one can be"
+                ));
+            }
+            for (index, (field, request)) in view.requests.iter().enumerate() {
+                let is_main = main == Some(index);
+                let name = request.name.clone().filter(|_| !is_main);
+                let place = (step, name);
+                let reads = request.method == Method::Get;
+                if is_main {
+                    let known = (place.clone(), reads);
+                    self.names.insert(step.as_str().to_owned(), known);
+                }
+                let Some(name) = &request.name else {
+                    if field.ends_with(']') {
+                        self.problem(format!(
+                            "{field}.name: each of a step's requests needs a name, like \"call\""
+                        ));
+                    }
+                    continue;
+                };
+                if !is_name(name) {
+                    self.problem(format!(
+                        "{field}.name: it must be letters, digits, `-` and `_`"
+                    ));
+                } else if [CUSTOMER, NEW_CUSTOMER, AGENT, LINK].contains(&name.as_str())
+                    || name.parse::<Step>().is_ok()
+                {
+                    self.problem(format!(
+                        "{field}.name: `{name}` means something already; choose another name"
+                    ));
+                } else if self.names.insert(name.clone(), (place, reads)).is_some() {
+                    self.problem(format!(
+                        "{field}.name: another request is called `{name}`, too; a name is unique in the whole configuration"
+                    ));
+                }
+            }
+        }
+    }
+
+    fn step(&mut self, step: Step, view: &StepView, configuration: &Configuration) -> CompiledStep {
+        if view.requests.is_empty() && view.screen_pop.is_none() && view.customer.is_none() {
+            let screen_pop = match step {
+                Step::ContactAnswered => "a `screenPop`, ",
+                _ => "",
+            };
             self.problem(format!(
-                "steps.{step}: give it a `screenPop`, a `request`, or both"
+                "steps.{step}: it does nothing; give it {screen_pop}a `request`, `requests`, or a `customer`"
             ));
         }
         self.check_reply(step, view.reply);
+        let main = view.main();
+        let links_later = view.customer.is_some_and(|customer| customer.link_later);
+        let mut found = Vec::new();
+        let mut requests = Vec::new();
+        let mut link = None;
+        if let Some(customer) = view.customer {
+            let place = format!("steps.{step}.customer");
+            self.customer_of_step(step, &place, customer, &mut found);
+            let creates = main.is_some_and(|index| view.requests[index].1.creates());
+            if links_later && !creates {
+                self.problem(format!(
+                    "{place}.linkLater: the step's main request creates no record that could be linked later; leave it out"
+                ));
+            }
+        }
+        let mut is_found = !links_later;
+        if is_found {
+            requests.append(&mut found);
+        }
+        let has_customer = view.customer.is_some();
+        let mut names_agent = false;
+        for (index, (field, request)) in view.requests.iter().enumerate() {
+            let is_main = main == Some(index);
+            let name = request.name.clone().filter(|_| !is_main);
+            let mut uses = Uses::default();
+            let when = self.condition(&format!("{field}.when"), request.when.as_deref(), &mut uses);
+            let mut template = self.request(field, request);
+            let mut later = None;
+            if let Some(template) = &mut template
+                && is_main
+                && has_customer
+                && let Some(body) = template.body.take()
+            {
+                let is_customer = |used: &ResponseUse| used.source == Source::Customer;
+                let divided = body.divide(is_customer).filter(|_| request.creates());
+                template.body = Some(match divided {
+                    Some((without, with)) => {
+                        later = Some(with);
+                        if links_later { without } else { body }
+                    }
+                    None => body,
+                });
+            }
+            if let Some(template) = &template {
+                uses.add(template.address.responses(), Need::Required);
+                let body = template.body.iter().flat_map(Body::responses);
+                uses.add(body, Need::Expected);
+            }
+            names_agent |= uses.name_agent();
+            let place = (step, name);
+            let sent: Vec<Place> = requests
+                .iter()
+                .map(|sent: &CompiledRequest| sent.place.clone())
+                .collect();
+            let needs = self.needs(field, &place, &sent, &uses);
+            if let Some(template) = template {
+                if is_main {
+                    self.linkable
+                        .responses
+                        .insert(step.as_str().to_owned(), template.table.clone());
+                }
+                if let Some(name) = &request.name {
+                    self.linkable
+                        .responses
+                        .insert(name.clone(), template.table.clone());
+                }
+                let what = What::Request(template);
+                requests.push(CompiledRequest {
+                    place,
+                    when,
+                    what,
+                    needs,
+                });
+            }
+            if is_main && !is_found {
+                is_found = true;
+                requests.append(&mut found);
+            }
+            if let Some(body) = later {
+                link = Some(self.link(step, field, body));
+            }
+        }
+        // Nothing went before the look-up.
+        requests.append(&mut found);
+        if view.requests.is_empty() {
+            requests.push(CompiledRequest {
+                place: (step, None),
+                when: None,
+                what: What::Page,
+                needs: BTreeMap::new(),
+            });
+        }
+        if link
+            .as_ref()
+            .is_some_and(|link| link.needs.contains_key(&(step, Some(AGENT.to_owned()))))
+        {
+            names_agent = true;
+        }
+        let sent: Vec<Place> = requests.iter().map(|sent| sent.place.clone()).collect();
+        let screen_pop = view
+            .screen_pop
+            .and_then(|pop| self.screen_pop(step, pop, &sent));
+        let pop_uses = screen_pop.as_ref().and_then(|pop| pop.address.as_ref());
+        names_agent |= pop_uses.is_some_and(|page| page.uses(|used| used.source == Source::Agent));
+        if names_agent {
+            requests.insert(0, self.agent(step, configuration));
+        }
         CompiledStep {
-            request: view.request.and_then(|request| self.request(step, request)),
-            screen_pop: view.screen_pop.and_then(|pop| self.screen_pop(step, pop)),
+            requests,
+            link,
+            screen_pop,
+        }
+    }
+
+    fn agent(&mut self, step: Step, configuration: &Configuration) -> CompiledRequest {
+        let column = &configuration.agent.column;
+        if !is_identifier(column) {
+            self.problem("agent.column: it must be a column's name, like `domainname`");
+        }
+        CompiledRequest {
+            place: (step, Some(AGENT.to_owned())),
+            when: None,
+            what: What::Agent,
+            needs: BTreeMap::new(),
+        }
+    }
+
+    /// What a record is told of a customer who was found after it was made.
+    fn link(&mut self, step: Step, field: &str, body: Body) -> CompiledRequest {
+        let mut uses = Uses::default();
+        uses.add(body.responses(), Need::Expected);
+        let place = (step, Some(LINK.to_owned()));
+        // The look-up is none that the link could do without.
+        uses.uses
+            .retain(|(used, _)| used.source != Source::Customer);
+        let mut needs = self.needs(field, &place, &[], &uses);
+        needs.insert((step, None), Need::Required);
+        for (needed, need) in self.customer_needs(Need::Required) {
+            needs.insert(needed, need);
+        }
+        CompiledRequest {
+            place,
+            when: None,
+            what: What::Link(body),
+            needs,
+        }
+    }
+
+    fn condition(&mut self, field: &str, when: Option<&str>, uses: &mut Uses) -> Option<Condition> {
+        let condition = Condition::compile(field, when?, &mut self.templates);
+        let condition = condition.map_err(|error| self.problem(error.to_string()));
+        let condition = condition.ok()?;
+        uses.add(condition.responses(), Need::Expected);
+        Some(condition)
+    }
+
+    /// The requests that find a step's customer.
+    fn customer_of_step(
+        &mut self,
+        step: Step,
+        field: &str,
+        customer: &CustomerConfiguration,
+        found: &mut Vec<CompiledRequest>,
+    ) {
+        let mut uses = Uses::default();
+        let when = format!("{field}.when");
+        let when = self.condition(&when, customer.when.as_deref(), &mut uses);
+        let search = self.search(field, customer);
+        if let Some(search) = &search {
+            uses.add(search.responses(), Need::Expected);
+        }
+        let place = (step, Some(CUSTOMER.to_owned()));
+        // What is looked for can be a field of the customer whom a step before has found.
+        let needs = self.needs(field, &place, &[], &uses);
+        let new = match &customer.none {
+            configuration::WithNone::Skip => None,
+            configuration::WithNone::Create(new) => Some(new),
+        };
+        self.customer = Some((step, new.is_some()));
+        let new_table = new.iter().map(|new| new.request().table());
+        let tables = customer.tables.iter().map(CustomerTable::table);
+        self.linkable.customers = tables.chain(new_table).collect();
+        if let Some(search) = search {
+            found.push(CompiledRequest {
+                place: place.clone(),
+                when,
+                what: What::Customer(search),
+                needs,
+            });
+        }
+        if let Some(new) = new {
+            let new = self.new_customer(step, &format!("{field}.none.create"), new, &place);
+            found.extend(new);
+        }
+    }
+
+    fn new_customer(
+        &mut self,
+        step: Step,
+        field: &str,
+        new: &NewCustomer,
+        look_up: &Place,
+    ) -> Option<CompiledRequest> {
+        let template = self.request(field, &new.request())?;
+        let place = (step, Some(NEW_CUSTOMER.to_owned()));
+        let mut uses = Uses::default();
+        let body = template.body.iter().flat_map(Body::responses);
+        uses.add(
+            body.filter(|used| used.source != Source::Customer),
+            Need::Expected,
+        );
+        if uses.name_agent() {
+            self.problem(format!(
+                "{field}.body: the agent is not known when a customer is created; leave Agent.User and Agent.Owner out"
+            ));
+        }
+        let mut needs = self.needs(field, &place, &[], &uses);
+        needs.insert(look_up.clone(), Need::Required);
+        Some(CompiledRequest {
+            place,
+            when: None,
+            what: What::NewCustomer(template),
+            needs,
+        })
+    }
+
+    fn search(&mut self, field: &str, customer: &CustomerConfiguration) -> Option<CustomerSearch> {
+        let before = self.problems.len();
+        let CustomerConfiguration {
+            value,
+            kind,
+            country,
+            tables,
+            many,
+            ..
+        } = customer;
+        let place = format!("{field}.value");
+        let value = self
+            .templates
+            .add(&place, &as_template(value), Strictness::Lenient);
+        let value = value.map_err(|error| self.problem(error.to_string())).ok();
+        if let Some(country) = country
+            && !number::is_country(country)
+        {
+            self.problem(format!(
+                "{field}.country: `{country}` is no country; write its two letters (ISO 3166), like \"US\""
+            ));
+        }
+        if let WithMany::Orderby(order) = many
+            && !is_order(order)
+        {
+            self.problem(format!(
+                "{field}.many.orderby: it must be columns with or without `asc` or `desc`, like \"modifiedon desc\""
+            ));
+        }
+        if tables.is_empty() {
+            self.problem(format!(
+                "{field}.tables: name at least one table to look in, like {{\"entitySet\": \"contacts\"}}"
+            ));
+        }
+        let searched = tables.iter().enumerate().filter_map(|(index, table)| {
+            self.searched_table(&format!("{field}.tables[{index}]"), table)
+        });
+        let searched: Vec<SearchedTable> = searched.collect();
+        if self.problems.len() > before {
+            return None;
+        }
+        Some(CustomerSearch {
+            value: value?,
+            kind: *kind,
+            country: country.as_ref().map(|country| country.to_ascii_uppercase()),
+            tables: searched,
+            many: many.clone(),
+        })
+    }
+
+    fn searched_table(&mut self, field: &str, table: &CustomerTable) -> Option<SearchedTable> {
+        self.check_names(
+            field,
+            &table.entity_set,
+            table.primary_key.as_ref(),
+            table.logical_name.as_ref(),
+        );
+        let names = table.table();
+        let known = KnownTable::by_logical_name(&names.logical_name);
+        let columns = |given: &Option<Vec<String>>, known: Option<&'static [&'static str]>| {
+            let known = || {
+                known
+                    .unwrap_or_default()
+                    .iter()
+                    .map(|column| (*column).to_owned())
+            };
+            given.clone().unwrap_or_else(|| known().collect())
+        };
+        let searched = SearchedTable {
+            phone: columns(&table.phone_columns, known.and_then(phone_columns)),
+            email: columns(&table.email_columns, known.and_then(email_columns)),
+            text: table.text_columns.clone(),
+            filter: match table.filter.as_deref().map_or(ACTIVE, str::trim) {
+                "" => None,
+                filter => {
+                    let field = format!("{field}.filter");
+                    let filter = OptionValue::compile(&field, filter, &mut self.templates);
+                    filter.map_err(|error| self.problem(error.to_string())).ok()
+                }
+            },
+            select: table.select.clone(),
+            name_column: table.name_column(),
+            table: names,
+        };
+        let all = searched.all_columns();
+        if all.is_empty() {
+            self.problem(format!(
+                "{field}: it is not known which columns of `{}` hold numbers or addresses; name `phoneColumns`, `emailColumns` or `textColumns`",
+                table.entity_set
+            ));
+        }
+        let named = all
+            .into_iter()
+            .chain(&table.select)
+            .chain(&table.name_column);
+        for column in named {
+            if !is_identifier(column) {
+                self.problem(format!("{field}: `{column}` is no column's name"));
+            }
+        }
+        for (name, columns) in [
+            ("phoneColumns", &searched.phone),
+            ("emailColumns", &searched.email),
+            ("textColumns", &searched.text),
+        ] {
+            if columns.len() > MAX_SEARCHED_COLUMNS {
+                self.problem(format!(
+                    "{field}.{name}: Dataverse takes 500 conditions in a query, which is enough for {MAX_SEARCHED_COLUMNS} columns"
+                ));
+            }
+        }
+        Some(searched)
+    }
+
+    fn check_names(
+        &mut self,
+        field: &str,
+        entity_set: &str,
+        primary_key: Option<&String>,
+        logical_name: Option<&String>,
+    ) {
+        for (name, value) in [
+            ("entitySet", Some(entity_set)),
+            ("primaryKey", primary_key.map(String::as_str)),
+            ("logicalName", logical_name.map(String::as_str)),
+        ] {
+            if value.is_some_and(|value| !is_identifier(value)) {
+                self.problem(format!(
+                    "{field}.{name}: it must be letters, digits and `_`, like `phonecalls`; a key or query options go into queryString"
+                ));
+            }
         }
     }
 
     fn request(
         &mut self,
-        step: Step,
+        field: &str,
         configuration: &RequestConfiguration,
     ) -> Option<RequestTemplate> {
         let before = self.problems.len();
@@ -94,19 +554,14 @@ impl Compiler {
             body,
             primary_key,
             logical_name,
+            ..
         } = configuration;
-        let field = format!("steps.{step}.request");
-        for (name, value) in [
-            ("entitySet", Some(entity_set)),
-            ("primaryKey", primary_key.as_ref()),
-            ("logicalName", logical_name.as_ref()),
-        ] {
-            if value.is_some_and(|value| !is_identifier(value)) {
-                self.problem(format!(
-                    "{field}.{name}: it must be letters, digits and `_`, like `phonecalls`; a key or query options go into queryString"
-                ));
-            }
-        }
+        self.check_names(
+            field,
+            entity_set,
+            primary_key.as_ref(),
+            logical_name.as_ref(),
+        );
         let query = query_string.text();
         if *method == Method::Patch && !query.trim_start().starts_with('(') {
             self.problem(format!(
@@ -121,6 +576,7 @@ impl Compiler {
         )
         .map_err(|error| self.problem(error.to_string()))
         .ok();
+        let table = configuration.table();
         let body = match (method, body) {
             (Method::Get, Some(body)) if !body.is_empty() => {
                 self.problem(format!("{field}.body: a GET has no body; leave it out"));
@@ -133,27 +589,27 @@ impl Compiler {
                 ));
                 None
             }
-            (_, Some(body)) => self.body(&format!("{field}.body"), body),
+            (_, Some(body)) => self.body(&format!("{field}.body"), body, &table),
         };
         if self.problems.len() > before {
             return None;
         }
         Some(RequestTemplate {
             method: *method,
-            table: Table::new(entity_set, primary_key.clone(), logical_name.clone()),
+            table,
             address: address?,
             body,
         })
     }
 
-    fn body(&mut self, field: &str, body: &PastedObject) -> Option<Body> {
+    fn body(&mut self, field: &str, body: &PastedObject, table: &Table) -> Option<Body> {
         let fields = match body {
             PastedObject::Object(fields) => fields.clone(),
             PastedObject::Text(text) => parse_object(field, text)
                 .map_err(|error| self.problem(error.to_string()))
                 .ok()?,
         };
-        Body::compile(field, &fields, &mut self.templates)
+        Body::compile(field, &fields, table, &self.linkable, &mut self.templates)
             .map_err(|errors| {
                 errors
                     .iter()
@@ -166,18 +622,46 @@ impl Compiler {
         &mut self,
         step: Step,
         configuration: &ScreenPopConfiguration,
-    ) -> Option<(Address, ScreenPopTarget)> {
-        let field = &format!("steps.{step}.screenPop.queryString");
-        if configuration.query_string.is_empty() {
+        sent: &[Place],
+    ) -> Option<ScreenPop> {
+        let place = format!("steps.{step}.screenPop");
+        let field = &format!("{place}.queryString");
+        let ScreenPopConfiguration {
+            open,
+            query_string,
+            target,
+        } = configuration;
+        let looks_for_it = |opening: &Opening| *opening != Opening::Record;
+        if open.iter().any(looks_for_it) && !self.looks_for_customers {
             self.problem(format!(
-                "{field}: it is empty; the page's query string says which record to open, like {{\"appid\": \"{{{{appid}}}}\", \"pagetype\": \"entityrecord\", ...}}"
+                "{place}.open: no step looks for a customer; give one a `customer`"
             ));
         }
-        let query = configuration.query_string.text();
-        Address::compile(field, &query, Convention::Page, &mut self.templates)
-            .map(|address| (address, configuration.target))
+        if query_string.is_empty() {
+            if open.is_empty() {
+                self.problem(format!(
+                    "{field}: it is empty; the page's query string says which record to open, like {{\"appid\": \"{{{{appid}}}}\", \"pagetype\": \"entityrecord\", ...}}; or name what to open, as in \"open\": [\"record\"]"
+                ));
+            }
+            return Some(ScreenPop {
+                open: open.clone(),
+                address: None,
+                target: *target,
+            });
+        }
+        let query = query_string.text();
+        let address = Address::compile(field, &query, Convention::Page, &mut self.templates);
+        let address = address
             .map_err(|error| self.problem(error.to_string()))
-            .ok()
+            .ok()?;
+        let mut uses = Uses::default();
+        uses.add(address.responses(), Need::Required);
+        self.needs(&place, &(step, None), sent, &uses);
+        Some(ScreenPop {
+            open: open.clone(),
+            address: Some(address),
+            target: *target,
+        })
     }
 
     fn check_reply(&mut self, step: Step, fields: &[String]) {
@@ -194,39 +678,157 @@ impl Compiler {
         }
     }
 
-    /// A step can only use the responses of steps that are configured and come before it.
-    fn check_order(&mut self, steps: &BTreeMap<Step, CompiledStep>, configuration: &Configuration) {
-        for (step, compiled) in steps {
-            for used in compiled.responses() {
-                let problem = match Step::from_number(used.step) {
-                    None => format!(
-                        "steps.{step}: there is no STEP{}-Response; responses are {}",
-                        used.step,
-                        Step::ALL.map(Step::response_name).join(", ")
-                    ),
-                    Some(other) if other >= *step => format!(
-                        "steps.{step}: it uses {}, the response of {other}, which does not come before it",
-                        other.response_name()
-                    ),
-                    Some(other)
-                        if configuration
-                            .steps
-                            .get(other)
-                            .is_none_or(|other| other.request.is_none()) =>
-                    {
-                        format!(
-                            "steps.{step}: it uses {}, but {other} is not configured with a request",
-                            other.response_name()
-                        )
+    /// Which requests a request needs, by what it uses. It can only use what is configured and comes before
+    /// it: `before` are the requests of the same step that do.
+    fn needs(
+        &mut self,
+        field: &str,
+        place: &Place,
+        before: &[Place],
+        uses: &Uses,
+    ) -> BTreeMap<Place, Need> {
+        let mut needs: BTreeMap<Place, Need> = BTreeMap::new();
+        let mut add = |needed: Place, need: Need| {
+            let known = needs.entry(needed).or_insert(need);
+            *known = need.max(*known);
+        };
+        for (used, need) in &uses.uses {
+            match &used.source {
+                Source::Agent => {
+                    let agent = (place.0, Some(AGENT.to_owned()));
+                    add(agent, lenient(*need));
+                }
+                Source::Customer => {
+                    if !self.looks_for_customers {
+                        continue;
                     }
-                    Some(_) => continue,
-                };
-                if !self.problems.contains(&problem) {
-                    self.problem(problem);
+                    let of_step = self.customer.map(|(step, _)| step);
+                    let look_up = of_step.map(|step| (step, Some(CUSTOMER.to_owned())));
+                    let is_known = look_up
+                        .is_some_and(|look_up| look_up.0 < place.0 || before.contains(&look_up));
+                    if !is_known {
+                        self.problem(format!(
+                            "{field}: it uses Customer, and no customer has been looked for by then; a `customer` stands in the same step or in one before, and comes after the main request where it has linkLater"
+                        ));
+                        continue;
+                    }
+                    for (needed, need) in self.customer_needs(lenient(*need)) {
+                        add(needed, need);
+                    }
+                }
+                Source::Step(number) => {
+                    if let Some(needed) = self.step_used(field, place, before, *number) {
+                        self.note_use(&needed, used);
+                        add(needed, *need);
+                    }
+                }
+                Source::Request(name) => {
+                    if !self.names_requests {
+                        continue;
+                    }
+                    let Some((needed, reads)) = self.names.get(name).cloned() else {
+                        self.unknown_request(field, name);
+                        continue;
+                    };
+                    if needed.0 > place.0 || needed.0 == place.0 && !before.contains(&needed) {
+                        self.problem(format!(
+                            "{field}: it uses Responses.{name}, which does not come before it"
+                        ));
+                        continue;
+                    }
+                    self.note_use(&needed, used);
+                    add(needed, if reads { lenient(*need) } else { *need });
                 }
             }
         }
+        needs
     }
+
+    /// What a use of the customer needs: the look-up and, where one is created, that.
+    fn customer_needs(&self, need: Need) -> Vec<(Place, Need)> {
+        let Some((step, creates)) = self.customer else {
+            return Vec::new();
+        };
+        let mut needs = vec![((step, Some(CUSTOMER.to_owned())), need)];
+        if creates {
+            // That it was not wanted says that the customer was found.
+            let new = (step, Some(NEW_CUSTOMER.to_owned()));
+            needs.push((new, need.min(Need::Expected)));
+        }
+        needs
+    }
+
+    fn step_used(
+        &mut self,
+        field: &str,
+        place: &Place,
+        before: &[Place],
+        number: u8,
+    ) -> Option<Place> {
+        let Some(step) = Step::from_number(number) else {
+            self.problem(format!(
+                "{field}: there is no STEP{number}-Response; responses are {}",
+                Step::ALL.map(Step::response_name).join(", ")
+            ));
+            return None;
+        };
+        let main = (step, None);
+        if step > place.0 || step == place.0 && !before.contains(&main) {
+            self.problem(format!(
+                "{field}: it uses {}, the response of {step}, which does not come before it",
+                step.response_name()
+            ));
+            return None;
+        }
+        if !self.names.contains_key(step.as_str()) {
+            self.problem(format!(
+                "{field}: it uses {}, but {step} is not configured with a request",
+                step.response_name()
+            ));
+            return None;
+        }
+        Some(main)
+    }
+
+    fn unknown_request(&mut self, field: &str, name: &str) {
+        let known: Vec<&str> = self.names.keys().map(String::as_str).collect();
+        let known = known.join(", ");
+        self.problem(if name.is_empty() {
+            format!(
+                "{field}: write which response is meant, like Responses.call or Responses[\"call\"]; there are {known}"
+            )
+        } else {
+            format!("{field}: there is no request `{name}`; there are {known}")
+        });
+    }
+
+    fn note_use(&mut self, place: &Place, used: &ResponseUse) {
+        let empty = || Some(BTreeSet::new());
+        let fields = self.used.entry(place.clone()).or_insert_with(empty);
+        match (&used.field, fields) {
+            (Some(field), Some(fields)) => {
+                fields.insert(field.clone());
+            }
+            (None, fields) => *fields = None,
+            (Some(_), None) => {}
+        }
+    }
+}
+
+/// How much a body needs what was looked for: a record without it is better than no record.
+fn lenient(need: Need) -> Need {
+    match need {
+        Need::Expected => Need::Welcome,
+        need => need,
+    }
+}
+
+/// Whether a text is the value of `$orderby`.
+fn is_order(order: &str) -> bool {
+    order.split(',').all(|part| {
+        let words: Vec<&str> = part.split_whitespace().collect();
+        matches!(words.as_slice(), [column] | [column, "asc" | "desc"] if is_identifier(column))
+    })
 }
 
 #[cfg(test)]
@@ -351,7 +953,7 @@ mod tests {
             ),
             (
                 json!({"/steps/contact-answered": {}}),
-                "steps.contact-answered: give it a `screenPop`",
+                "steps.contact-answered: it does nothing; give it a `screenPop`",
             ),
             (
                 json!({"/steps/contact-answered/screenPop/queryString": ""}),

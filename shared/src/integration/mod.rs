@@ -1,11 +1,17 @@
 //! An integration: a configuration document, compiled.
 //!
-//! Owns what delivery asks of a configuration: what an event asks for, a step's rendered request, the
-//! page to open, the contact's record, and what of a response may still be needed. Templates, addresses
-//! and bodies stay behind these.
+//! Owns what delivery asks of a configuration: what an event asks for, which requests a step has and which of
+//! them needs which, a rendered request, the page to open, the contact's record and its customer, and what of a
+//! response may still be needed. Templates, addresses and bodies stay behind these.
+//!
+//! Besides the requests that its author writes a step may have four more: one that looks for the customer
+//! (`customer`), one that creates the customer who was not found (`new_customer`), one that looks for the
+//! agent's user (`agent`), and one that links the step's record to a customer who was found later (`link`).
 
 mod advice;
+mod agent;
 mod compile;
+mod customer;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,17 +21,21 @@ use std::{
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
+use self::customer::{CustomerSearch, NoQuery};
 use crate::{
-    configuration::{Configuration, Connection, ScreenPopTarget, WithoutStart},
-    dataverse::Request,
-    history::{History, Rules, State, StepKey},
+    configuration::{
+        AGENT, CUSTOMER, Configuration, Connection, LINK, NEW_CUSTOMER, Opening, ScreenPopTarget,
+        StepView, WithoutStart,
+    },
+    dataverse::{Kind, Method, Request, Response},
+    history::{History, Need, RequestKey, Rules, State},
     recording::RecordedObject,
-    request::{Address, AddressError, Gap, RequestTemplate, record_id},
+    request::{Address, AddressError, Body, Condition, Gap, RequestTemplate, record_id},
     step::Step,
-    template::{ResponseUse, Scope, Sight, Templates},
+    template::{Scope, Sight, TemplateError, Templates},
 };
 
-pub use self::advice::Findings;
+pub use self::{advice::Findings, agent::AgentQuery, customer::CustomerQuery};
 
 /// An integration, compiled.
 #[derive(Debug)]
@@ -33,18 +43,54 @@ pub struct Integration {
     configuration: Configuration,
     templates: Templates,
     steps: BTreeMap<Step, CompiledStep>,
+    /// The fields of each response that anything uses; none of them where it is used as a whole.
+    used: BTreeMap<Place, Option<BTreeSet<String>>>,
+}
+
+/// A request's place: its step and, unless it is the step's main request, its name.
+type Place = (Step, Option<String>);
+
+#[derive(Debug, Default)]
+struct CompiledStep {
+    /// In the order in which they are sent.
+    requests: Vec<CompiledRequest>,
+    /// What tells the main request's record of a customer who was found after it was made.
+    link: Option<CompiledRequest>,
+    screen_pop: Option<ScreenPop>,
 }
 
 #[derive(Debug)]
-struct CompiledStep {
-    request: Option<RequestTemplate>,
-    screen_pop: Option<(Address, ScreenPopTarget)>,
+struct CompiledRequest {
+    place: Place,
+    when: Option<Condition>,
+    what: What,
+    needs: BTreeMap<Place, Need>,
+}
+
+/// What a request does.
+#[derive(Debug)]
+enum What {
+    Customer(CustomerSearch),
+    NewCustomer(RequestTemplate),
+    Agent,
+    Request(RequestTemplate),
+    /// An update of the main request's record with these fields.
+    Link(Body),
+    /// Nothing: opening the page is the agent's side.
+    Page,
+}
+
+#[derive(Debug)]
+struct ScreenPop {
+    open: Vec<Opening>,
+    address: Option<Address>,
+    target: ScreenPopTarget,
 }
 
 /// What the configuration wants done for an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
-    /// A request is sent.
+    /// Requests are sent.
     Request,
     /// No request is sent: opening the page is the agent's side.
     Page,
@@ -52,22 +98,50 @@ pub enum Wanted {
     Nothing(String),
 }
 
-/// A step's request, and what its body goes without.
+/// What is to be sent, and what its body goes without.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rendered {
-    pub request: Request,
+    pub sending: Sending,
     pub gaps: Vec<Gap>,
+    /// What the record is to be told later, as its customer is not known yet.
+    pub owes: Option<RequestKey>,
 }
 
-/// Why a step has no request for a contact.
+/// What is to be sent.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Sending {
+    Request(Request),
+    Customer(CustomerQuery),
+    Agent(AgentQuery),
+    /// Nothing, and that is all that is to be done.
+    Nothing,
+}
+
+/// Why a request is not sent for a contact.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum RenderError {
-    /// None is wanted.
+    /// The configuration has no such request.
+    #[error("{0}")]
+    NotConfigured(String),
+    /// The configuration does not want it for this contact.
     #[error("{0}")]
     NotWanted(String),
+    /// A condition cannot be worked out.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
     /// Its address lacks a value or would be changed by one.
     #[error(transparent)]
     Address(#[from] AddressError),
+}
+
+impl From<NoQuery> for RenderError {
+    fn from(reason: NoQuery) -> RenderError {
+        match reason {
+            NoQuery::NotWanted(reason) => RenderError::NotWanted(reason),
+            NoQuery::Template(error) => RenderError::Template(error),
+            NoQuery::Address(error) => RenderError::Address(error),
+        }
+    }
 }
 
 impl Integration {
@@ -86,10 +160,10 @@ impl Integration {
 
     /// What the configuration wants done in a step, for an object where the step is done for one.
     pub fn wants(&self, step: Step, object: Option<&RecordedObject>) -> Wanted {
-        let Some(view) = self.configuration.steps.get(step) else {
+        let Some(StepView { object_kinds, .. }) = self.configuration.steps.get(step) else {
             return Wanted::Nothing("the step is not configured".into());
         };
-        if let (Some(object), Some(kinds)) = (object, view.object_kinds) {
+        if let (Some(object), Some(kinds)) = (object, object_kinds) {
             if !self.connection().is_recording_bucket(&object.bucket) {
                 return Wanted::Nothing(
                     "the bucket is not the integration's recordingBucket".into(),
@@ -102,32 +176,192 @@ impl Integration {
                 ));
             }
         }
-        if view.request.is_some() {
+        let mut requests = self
+            .steps
+            .get(&step)
+            .into_iter()
+            .flat_map(CompiledStep::all);
+        if requests.any(|request| !matches!(request.what, What::Page)) {
             Wanted::Request
         } else {
             Wanted::Page
         }
     }
 
-    /// Renders a step's request.
-    ///
-    /// # Errors
-    /// [`RenderError`] when none is wanted, or its address cannot be written with what is known.
-    pub fn render(&self, key: &StepKey, history: &History) -> Result<Rendered, RenderError> {
-        let object = history.object(key);
-        if let Wanted::Nothing(reason) = self.wants(key.step(), object) {
-            return Err(RenderError::NotWanted(reason));
-        }
-        let Some(request) = self.request(key.step()) else {
-            return Err(RenderError::NotWanted("the step sends no request".into()));
-        };
-        let scope = Arc::new(self.scope(history, object));
-        let id = record_id(history.contact_id(), key);
-        let (request, gaps) = request.render(&self.templates, &scope, id)?;
-        Ok(Rendered { request, gaps })
+    /// Whether customers are looked for by phone number.
+    pub fn reads_phone_numbers(&self) -> bool {
+        let mut requests = self.steps.values().flat_map(CompiledStep::all);
+        requests.any(|request| match &request.what {
+            What::Customer(search) => search.reads_phone_numbers(),
+            _ => false,
+        })
     }
 
-    /// The page to open for the agent, and where; none when none is configured.
+    /// Renders a request.
+    ///
+    /// # Errors
+    /// [`RenderError`] when none is wanted, or it cannot be written with what is known.
+    pub fn render(&self, key: &RequestKey, history: &History) -> Result<Rendered, RenderError> {
+        if let Wanted::Nothing(reason) = self.wants(key.step(), history.object(key)) {
+            return Err(RenderError::NotConfigured(reason));
+        }
+        let Some(request) = self.compiled(key) else {
+            return Err(RenderError::NotConfigured(match key.request() {
+                Some(name) => format!("the step has no request `{name}` any more"),
+                None => "the step sends no request".into(),
+            }));
+        };
+        let scope = Arc::new(self.scope(history, Some(key)));
+        if let Some(when) = &request.when
+            && !when.holds(&self.templates, &scope)?
+        {
+            let condition = when.source();
+            return Err(RenderError::NotWanted(format!(
+                "its condition does not hold: {condition}"
+            )));
+        }
+        let id = record_id(history.contact_id(), key);
+        let (sending, gaps) = match &request.what {
+            What::Page => (Sending::Nothing, Vec::new()),
+            What::Customer(search) => {
+                let query = search.query(&self.templates, &scope)?;
+                (Sending::Customer(query), Vec::new())
+            }
+            What::Agent => {
+                let username = scope.get("Username").and_then(Json::as_str);
+                let username = username.ok_or_else(|| {
+                    RenderError::NotWanted("nobody has told the agent's user name".into())
+                })?;
+                let query = agent::query(&self.configuration.agent, username);
+                (Sending::Agent(query), Vec::new())
+            }
+            What::NewCustomer(request) => {
+                let id = self.new_customer_id(request, history, &scope)?;
+                let (request, gaps) = request.render(&self.templates, &scope, id)?;
+                (Sending::Request(request), gaps)
+            }
+            What::Request(request) => {
+                if request
+                    .address
+                    .uses(|used| used.source == crate::template::Source::Customer)
+                    && customer_id(&scope).is_none()
+                {
+                    return Err(RenderError::NotWanted("there is no customer".into()));
+                }
+                let (request, gaps) = request.render(&self.templates, &scope, id)?;
+                (Sending::Request(request), gaps)
+            }
+            What::Link(body) => self.render_link(key, body, history, &scope)?,
+        };
+        Ok(Rendered {
+            sending,
+            gaps,
+            owes: self.owes(key, history),
+        })
+    }
+
+    /// The id of the customer who is created, when the look-up has found nobody.
+    fn new_customer_id(
+        &self,
+        request: &RequestTemplate,
+        history: &History,
+        scope: &Scope,
+    ) -> Result<Uuid, RenderError> {
+        let not_wanted = |reason: &str| RenderError::NotWanted(reason.to_owned());
+        let customer = scope.get("Customer");
+        let customer = customer.ok_or_else(|| not_wanted("no customer was looked for"))?;
+        if customer.get("count") != Some(&0.into()) {
+            return Err(not_wanted("there is such a customer"));
+        }
+        let sought = customer
+            .get("value")
+            .and_then(Json::as_str)
+            .unwrap_or_default();
+        let day = history.first_invoked().to_string();
+        let day = day.split('T').next().unwrap_or_default();
+        let environment = &self.connection().environment_uri;
+        Ok(CustomerSearch::new_id(
+            &request.table,
+            environment,
+            sought,
+            day,
+        ))
+    }
+
+    /// The update of a step's record with what its customer adds to it.
+    fn render_link(
+        &self,
+        key: &RequestKey,
+        body: &Body,
+        history: &History,
+        scope: &Arc<Scope>,
+    ) -> Result<(Sending, Vec<Gap>), RenderError> {
+        let main = key.main();
+        let made = history.request(&main).and_then(|made| made.record_id);
+        let (Some(id), Some(What::Request(request))) =
+            (made, self.compiled(&main).map(|main| &main.what))
+        else {
+            let reason = "the step's record was not created".to_owned();
+            return Err(RenderError::NotWanted(reason));
+        };
+        if customer_id(scope).is_none() {
+            let reason = "there is no customer to link the record to".to_owned();
+            return Err(RenderError::NotWanted(reason));
+        }
+        let rendered = body.render(&self.templates, scope);
+        let table = &request.table;
+        let update = Request {
+            method: Method::Patch,
+            path: format!("{}({id})", table.entity_set),
+            body: Some(rendered.json),
+            kind: Kind::Update,
+            primary_key: table.primary_key.clone(),
+        };
+        Ok((Sending::Request(update), rendered.gaps))
+    }
+
+    /// What a main request's record is to be told later: when its customer is looked for after it, or when
+    /// that look-up has failed and may be repeated.
+    fn owes(&self, key: &RequestKey, history: &History) -> Option<RequestKey> {
+        if key.request().is_some() {
+            return None;
+        }
+        let link = self.steps.get(&key.step())?.link.as_ref()?;
+        let is_open = |(step, name): &Place| {
+            let name = name.as_deref().filter(|_| *step == key.step());
+            name.is_some_and(|name| {
+                let state = history.state(&key.named(name));
+                matches!(state, Some(State::Pending | State::Failed))
+            })
+        };
+        link.needs.keys().any(is_open).then(|| key.named(LINK))
+    }
+
+    /// Who was found, as templates see it.
+    ///
+    /// # Errors
+    /// Why nobody was.
+    pub fn found_customer(
+        &self,
+        key: &RequestKey,
+        query: &CustomerQuery,
+        answers: &[Response],
+    ) -> Result<Map<String, Json>, String> {
+        match self.compiled(key).map(|request| &request.what) {
+            Some(What::Customer(search)) => Ok(search.found(query, answers)),
+            _ => Err("the step looks for no customer any more".into()),
+        }
+    }
+
+    /// The agent's user, as templates see it.
+    ///
+    /// # Errors
+    /// Why nobody is meant.
+    pub fn found_agent(&self, answer: &Response) -> Result<Map<String, Json>, String> {
+        agent::found(&self.configuration.agent, answer)
+    }
+
+    /// The page to open for the agent, and where; none when none is configured, or there is none to open.
     ///
     /// While `contact-start` is pending its response holds the record id that it will have: enough to
     /// open the record, never used to write one.
@@ -142,48 +376,82 @@ impl Integration {
             .steps
             .values()
             .filter_map(|step| step.screen_pop.as_ref());
-        let Some((address, target)) = pops.next() else {
+        let Some(pop) = pops.next() else {
             return Ok(None);
         };
         let mut scope = self.scope(history, None);
+        for opening in &pop.open {
+            let customer = scope.get("Customer");
+            let text = |name: &str| customer?.get(name)?.as_str();
+            let url = match opening {
+                Opening::Record => self.record(history).map(|(_, url)| url),
+                Opening::Customer => customer_id(&scope)
+                    .zip(text("logicalName"))
+                    .map(|(id, table)| self.connection().record_url(table, id)),
+                Opening::Search => {
+                    let count = customer.and_then(|customer| customer.get("count")?.as_u64());
+                    let several =
+                        count.is_some_and(|count| count > 1) && customer_id(&scope).is_none();
+                    text("value")
+                        .filter(|_| several)
+                        .map(|sought| self.connection().search_url(sought))
+                }
+            };
+            if let Some(url) = url {
+                return Ok(Some((url, pop.target)));
+            }
+        }
+        let Some(address) = &pop.address else {
+            return Ok(None);
+        };
         let start = Step::ContactStart;
         if scope.get(&start.response_name()).is_none()
-            && let (Some(id), Some(request)) = (self.record_id(history), self.request(start))
+            && let (Some(id), Some(request)) = (self.record_id(history), self.main(start))
         {
             let key = request.table.primary_key.clone();
             scope.respond(start, Map::from_iter([(key, id.to_string().into())]));
         }
         let root = self.connection().page_url();
         let url = address.render(&root, &self.templates, &Arc::new(scope))?;
-        Ok(Some((url, *target)))
+        Ok(Some((url, pop.target)))
     }
 
     /// The record that `contact-start` makes, has made or has found, and the page that shows it. It is
     /// known before it is delivered when the id is ours to choose.
     pub fn record(&self, history: &History) -> Option<(Uuid, String)> {
         let id = self.record_id(history)?;
-        let table = &self.request(Step::ContactStart)?.table;
+        let table = &self.main(Step::ContactStart)?.table;
         Some((id, self.connection().record_url(&table.logical_name, id)))
     }
 
     fn record_id(&self, history: &History) -> Option<Uuid> {
-        let key = StepKey::of(Step::ContactStart);
-        let start = history.step(&key);
+        let key = RequestKey::of(Step::ContactStart);
+        let start = history.request(&key);
         if let Some(id) = start.and_then(|start| start.record_id) {
             return Some(id);
         }
-        let request = self.request(Step::ContactStart)?;
-        (request.creates_with_our_id() && start.is_none_or(|start| start.state == State::Pending))
-            .then(|| record_id(history.contact_id(), &key))
+        // Whether a request with a condition is sent at all is not known beforehand.
+        let is_certain = self.compiled(&key)?.when.is_none();
+        let request = self.main(Step::ContactStart)?;
+        (is_certain
+            && request.creates_with_our_id()
+            && start.is_none_or(|start| start.state == State::Pending))
+        .then(|| record_id(history.contact_id(), &key))
+    }
+
+    /// The customer, as templates see it; none where none was looked for.
+    pub fn customer(&self, history: &History) -> Option<Map<String, Json>> {
+        if !self.configuration.steps.look_for_customers() {
+            return None;
+        }
+        let scope = self.scope(history, None);
+        scope.get("Customer")?.as_object().cloned()
     }
 
     /// The fields of a step's response that its reply names, with their values.
-    pub fn reply_fields(&self, key: &StepKey, history: &History) -> Vec<(String, Json)> {
-        let names = self
-            .configuration
-            .steps
-            .get(key.step())
-            .map_or(&[][..], |step| step.reply);
+    pub fn reply_fields(&self, key: &RequestKey, history: &History) -> Vec<(String, Json)> {
+        let step = self.configuration.steps.get(key.step());
+        let names = step.map_or(&[][..], |step| step.reply);
         if names.is_empty() || key.is_of_object() {
             return Vec::new();
         }
@@ -198,8 +466,11 @@ impl Integration {
     /// Leaves of a response what may still be needed: the fields that templates and the reply name, and
     /// the record's id; of a list the first record's, unless a template names the list itself. Returns
     /// false, and leaves all of it, when a template uses the response as a whole.
-    pub fn reduce(&self, key: &StepKey, response: &mut Map<String, Json>) -> bool {
-        let Some(fields) = self.used_fields(key.step()) else {
+    pub fn reduce(&self, key: &RequestKey, response: &mut Map<String, Json>) -> bool {
+        if matches!(key.request(), Some(CUSTOMER | AGENT)) {
+            return false;
+        }
+        let Some(fields) = self.used_fields(key) else {
             return false;
         };
         if !fields.contains("value")
@@ -216,8 +487,13 @@ impl Integration {
     }
 
     /// What is left of a response that is too large to be kept: the record's id.
-    pub fn only_the_id(&self, step: Step, response: &Map<String, Json>) -> Map<String, Json> {
-        let id = self.request(step).and_then(|request| {
+    pub fn only_the_id(&self, key: &RequestKey, response: &Map<String, Json>) -> Map<String, Json> {
+        if matches!(key.request(), Some(CUSTOMER | AGENT)) {
+            let mut found = response.clone();
+            found.shift_remove("record");
+            return found;
+        }
+        let id = self.template(key).and_then(|request| {
             let key = &request.table.primary_key;
             let first = response.get("value").and_then(|records| records.get(0));
             let id = response.get(key).or_else(|| first?.get(key))?;
@@ -226,44 +502,104 @@ impl Integration {
         id.into_iter().collect()
     }
 
-    fn used_fields(&self, step: Step) -> Option<BTreeSet<String>> {
-        let mut fields = BTreeSet::new();
-        for used in self.steps.values().flat_map(CompiledStep::responses) {
-            if used.step == step.number() {
-                fields.insert(used.field.clone()?);
-            }
+    /// Whether a later request may name the response.
+    pub fn keeps(&self, key: &RequestKey) -> bool {
+        !key.is_of_object()
+            || matches!(key.request(), Some(CUSTOMER | NEW_CUSTOMER | AGENT))
+            || self.used.contains_key(&place_of(key))
+    }
+
+    fn used_fields(&self, key: &RequestKey) -> Option<BTreeSet<String>> {
+        let mut fields = match self.used.get(&place_of(key)) {
+            Some(fields) => fields.clone()?,
+            None => BTreeSet::new(),
+        };
+        if key.request().is_none()
+            && let Some(step) = self.configuration.steps.get(key.step())
+        {
+            fields.extend(step.reply.iter().cloned());
         }
-        if let Some(view) = self.configuration.steps.get(step) {
-            fields.extend(view.reply.iter().cloned());
-        }
-        if let Some(request) = self.request(step) {
+        if let Some(request) = self.template(key) {
             fields.insert(request.table.primary_key.clone());
+        }
+        if key.request() == Some(NEW_CUSTOMER) {
+            let step = self.configuration.steps.get(key.step());
+            let new = step.and_then(|step| step.new_customer());
+            fields.extend(new.and_then(|new| new.name_column()));
         }
         Some(fields)
     }
 
-    fn request(&self, step: Step) -> Option<&RequestTemplate> {
-        self.steps.get(&step)?.request.as_ref()
+    fn compiled(&self, key: &RequestKey) -> Option<&CompiledRequest> {
+        let step = self.steps.get(&key.step())?;
+        let mut requests = step.all();
+        requests.find(|request| request.place.1.as_deref() == key.request())
     }
 
-    fn scope(&self, history: &History, object: Option<&RecordedObject>) -> Scope {
+    fn template(&self, key: &RequestKey) -> Option<&RequestTemplate> {
+        match &self.compiled(key)?.what {
+            What::Request(request) | What::NewCustomer(request) => Some(request),
+            _ => None,
+        }
+    }
+
+    fn main(&self, step: Step) -> Option<&RequestTemplate> {
+        self.template(&RequestKey::of(step))
+    }
+
+    fn scope(&self, history: &History, key: Option<&RequestKey>) -> Scope {
         Scope::of(Sight {
             configuration: &self.configuration,
             history,
-            object,
+            key,
         })
     }
 }
 
+fn place_of(key: &RequestKey) -> Place {
+    (key.step(), key.request().map(str::to_owned))
+}
+
+fn customer_id(scope: &Scope) -> Option<Uuid> {
+    let id = scope.get("Customer")?.get("id")?;
+    Uuid::try_parse(id.as_str()?).ok()
+}
+
 impl Rules for Integration {
-    fn needs(&self, key: &StepKey) -> BTreeSet<StepKey> {
-        // Not those that only the page's address uses: the request can do without them.
-        let request = self.request(key.step());
-        let uses = request.map(RequestTemplate::responses).unwrap_or_default();
-        uses.into_iter()
-            .filter_map(|used| Step::from_number(used.step))
-            .map(StepKey::of)
+    fn needs(&self, key: &RequestKey) -> BTreeMap<RequestKey, Need> {
+        let Some(request) = self.compiled(key) else {
+            return BTreeMap::new();
+        };
+        let needed = |((step, name), need): (&Place, &Need)| {
+            // Another request for the same object, or what a step before has done for the contact.
+            let main = if *step == key.step() {
+                key.main()
+            } else {
+                RequestKey::of(*step)
+            };
+            let needed = name.as_ref().map_or(main.clone(), |name| main.named(name));
+            (needed, *need)
+        };
+        request.needs.iter().map(needed).collect()
+    }
+
+    fn requests(&self, key: &RequestKey) -> Vec<RequestKey> {
+        let Some(step) = self.steps.get(&key.step()) else {
+            return vec![key.main()];
+        };
+        let names = step.requests.iter().map(|request| &request.place.1);
+        names
+            .map(|name| name.as_ref().map_or(key.main(), |name| key.named(name)))
             .collect()
+    }
+
+    fn is_look_up(&self, key: &RequestKey) -> bool {
+        self.compiled(key)
+            .is_some_and(|request| match &request.what {
+                What::Customer(_) | What::Agent => true,
+                What::Request(request) => request.method == Method::Get,
+                What::NewCustomer(_) | What::Link(_) | What::Page => false,
+            })
     }
 
     fn without_start(&self) -> &WithoutStart {
@@ -272,16 +608,8 @@ impl Rules for Integration {
 }
 
 impl CompiledStep {
-    /// The steps' responses that its templates use.
-    fn responses(&self) -> Vec<&ResponseUse> {
-        let mut uses = Vec::new();
-        if let Some(request) = &self.request {
-            uses.extend(request.responses());
-        }
-        if let Some((address, _)) = &self.screen_pop {
-            uses.extend(address.responses());
-        }
-        uses
+    fn all(&self) -> impl Iterator<Item = &CompiledRequest> {
+        self.requests.iter().chain(&self.link)
     }
 }
 
@@ -308,7 +636,7 @@ mod tests {
 
     fn started(response: Json) -> History {
         let mut history = History::new(ID, "default", at(0));
-        let key = StepKey::of(START);
+        let key = RequestKey::of(START);
         history.intend(&key, at(0));
         history.delivered(&key, Some(ID), response.as_object().cloned(), at(1));
         history
@@ -317,7 +645,7 @@ mod tests {
     #[test]
     fn the_record_is_known_before_it_is_created() {
         let integration = reference(|_| {});
-        let key = StepKey::of(START);
+        let key = RequestKey::of(START);
         let mut history = History::new(ID, "default", at(0));
         history.intend(&key, at(0));
         let (id, url) = integration.record(&history).unwrap();
@@ -326,7 +654,7 @@ mod tests {
         let (page, target) = integration.page(&history).unwrap().unwrap();
         assert!(page.ends_with(&format!("&id={ID}")), "{page}");
         assert_eq!(target, ScreenPopTarget::Embedded);
-        let end = StepKey::of(Step::ContactEnd);
+        let end = RequestKey::of(Step::ContactEnd);
         assert!(
             integration.render(&end, &history).is_err(),
             "what is foreseen is never used to write"
@@ -348,8 +676,8 @@ mod tests {
             let mut history = History::new(ID, "default", at(0));
             assert_eq!(integration.record(&history), None);
             assert_eq!(integration.page(&history), Ok(None));
-            history.intend(&StepKey::of(START), at(0));
-            history.delivered(&StepKey::of(START), Some(ID), None, at(1));
+            history.intend(&RequestKey::of(START), at(0));
+            history.delivered(&RequestKey::of(START), Some(ID), None, at(1));
             assert_eq!(integration.record(&history).unwrap().0, ID);
         }
     }
@@ -361,14 +689,14 @@ mod tests {
                 "method": "POST", "entitySet": "tasks", "body": {"subject": "{{ Channel }}"}
             });
         });
-        let start = BTreeSet::from([StepKey::of(START)]);
+        let start = BTreeMap::from([(RequestKey::of(START), Need::Required)]);
         for (step, needs) in [
-            (START, BTreeSet::new()),
-            (Step::ContactAnswered, BTreeSet::new()),
+            (START, BTreeMap::new()),
+            (Step::ContactAnswered, BTreeMap::new()),
             (Step::ContactEnd, start.clone()),
             (Step::RecordingAvailable, start),
         ] {
-            assert_eq!(integration.needs(&StepKey::of(step)), needs, "{step}");
+            assert_eq!(integration.needs(&RequestKey::of(step)), needs, "{step}");
         }
     }
 
@@ -427,7 +755,7 @@ mod tests {
             {"contactid": "1", "fullname": "Ada Example", "parentid": "2", "other": "y"}, {"contactid": "3"}
         ]});
         let mut response = answer.as_object().unwrap().clone();
-        let key = StepKey::of(START);
+        let key = RequestKey::of(START);
         assert!(integration.reduce(&key, &mut response));
         assert_eq!(
             Json::from(response.clone()),
@@ -451,7 +779,7 @@ mod tests {
             assert_eq!(response["value"], answer["value"], "{query}");
         }
         for response in [answer.clone(), json!({"contactid": "1", "other": "y"})] {
-            let id = integration.only_the_id(START, response.as_object().unwrap());
+            let id = integration.only_the_id(&RequestKey::of(START), response.as_object().unwrap());
             assert_eq!(Json::from(id), json!({"contactid": "1"}));
         }
     }

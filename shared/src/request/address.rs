@@ -130,6 +130,11 @@ impl Address {
         })
     }
 
+    /// Whether the address uses any response of this kind.
+    pub fn uses(&self, uses: impl Fn(&ResponseUse) -> bool) -> bool {
+        self.responses().any(uses)
+    }
+
     /// Whether more than a query follows the entity set: a record's key, or a path.
     pub fn has_path(&self) -> bool {
         self.has_path
@@ -199,6 +204,53 @@ impl Address {
                 }
             }
         }
+        url.finish(&self.field)
+    }
+}
+
+/// The value of one query option of a request, compiled: of `$filter`.
+#[derive(Debug, Clone)]
+pub struct OptionValue {
+    field: String,
+    template: Template,
+}
+
+impl OptionValue {
+    /// Compiles an option's value; `field` is its place in the configuration.
+    ///
+    /// # Errors
+    /// [`AddressError`] for a template that does not compile, or a quote that is left open.
+    pub fn compile(
+        field: &str,
+        source: &str,
+        templates: &mut Templates,
+    ) -> Result<OptionValue, AddressError> {
+        let template = templates.add(field, source.trim(), Strictness::Strict)?;
+        check_quotes(field, &template)?;
+        Ok(OptionValue {
+            field: field.to_owned(),
+            template,
+        })
+    }
+
+    /// The responses that it uses.
+    pub fn responses(&self) -> &[ResponseUse] {
+        self.template.responses()
+    }
+
+    /// Renders the value, encoded.
+    ///
+    /// # Errors
+    /// [`AddressError`] as for an [`Address`].
+    pub fn render(
+        &self,
+        templates: &Templates,
+        scope: &Arc<Scope>,
+    ) -> Result<String, AddressError> {
+        let pieces = templates.render_pieces(&self.template, scope)?;
+        let mut url = Encoder::new("");
+        url.in_option = true;
+        url.pieces(&self.field, &pieces, Rules::OData)?;
         url.finish(&self.field)
     }
 }
@@ -378,6 +430,7 @@ fn is_encoded(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::template::Source;
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -647,8 +700,8 @@ mod tests {
         let options = compile(r#"{"$top": 1, "$filter": "Channel eq '{{ Queue.Name }}'"}"#);
         assert!(!none.has_path() && !text.has_path() && !options.has_path());
         assert!(compile("(1)?$select=a").has_path() && compile("/Action").has_path());
-        let responses: Vec<_> = text.responses().map(|used| used.step).collect();
-        assert_eq!(responses, [2]);
+        let responses: Vec<_> = text.responses().map(|used| &used.source).collect();
+        assert_eq!(responses, [&Source::Step(2)]);
         let show = |uses: Vec<NameUse>| -> Vec<String> {
             uses.into_iter()
                 .map(|used| format!("{} {}:{}", used.name, used.line, used.column))

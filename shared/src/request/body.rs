@@ -8,9 +8,17 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
-use super::{AddressError, JsonSyntaxError, reference::Reference};
+use super::{
+    AddressError, JsonSyntaxError, Linkable,
+    link::{Link, party},
+    reference::Reference,
+};
 use crate::{
-    dataverse::literal::{RECORD_URL, is_reference_property},
+    dataverse::{
+        Table,
+        literal::{RECORD_URL, is_reference_property},
+        lookup::{LookupError, PARTY, is_parties_property, part_played, parties_property},
+    },
     template::{
         NameUse, ResponseUse, Scope, Strictness, Template, TemplateError, Templates,
         names_in_constant,
@@ -21,6 +29,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Body {
     field: String,
+    /// The property that holds the record's parties, if it is an activity.
+    parties: String,
     fields: Vec<(String, Node)>,
 }
 
@@ -30,8 +40,28 @@ enum Node {
     Template(Template),
     /// What stands under `...@odata.bind` or `@odata.id`: as strict as any address.
     Reference(Reference),
+    /// The same, where it is a record that is known by its name.
+    LinkUrl(Link),
+    /// A lookup under its own name, of a record of this table. It is written under another.
+    Lookup(Link, String),
+    /// Parties of an activity, and the part that they play.
+    Parties(Vec<Link>, u8),
     Object(Vec<(String, Node)>),
+    /// A party as its author writes it: without who it is, it is left out.
+    Party(Vec<(String, Node)>),
     Array(Vec<Node>),
+}
+
+/// Where a value of a body stands.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    /// The table of the record that it is a field of, where that is known.
+    table: Option<&'a Table>,
+    /// Whether it stands under the name of a reference, in lists too.
+    is_reference: bool,
+    /// Whether it stands in a list of parties.
+    is_party: bool,
+    linkable: &'a Linkable,
 }
 
 /// A body filled in for one contact.
@@ -64,6 +94,12 @@ pub enum BodyError {
         "{field}: the field name `{name}` holds a template; only values are templates, a field name is a column's name"
     )]
     TemplateInName { field: String, name: String },
+    #[error("{0}: {1}")]
+    Lookup(String, LookupError),
+    #[error(
+        "{0}: a list of parties holds records only, as in [\"{{{{ Customer }}}}\", \"{{{{ Agent.User }}}}\"]"
+    )]
+    NoParty(String),
 }
 
 impl Body {
@@ -74,13 +110,22 @@ impl Body {
     pub fn compile(
         field: &str,
         fields: &Map<String, Json>,
+        table: &Table,
+        linkable: &Linkable,
         templates: &mut Templates,
     ) -> Result<Body, Vec<BodyError>> {
         let mut errors = Vec::new();
-        let fields = compile_fields(field, fields, templates, &mut errors);
+        let place = Place {
+            table: Some(table),
+            is_reference: false,
+            is_party: false,
+            linkable,
+        };
+        let fields = compile_fields(field, fields, place, templates, &mut errors);
         if errors.is_empty() {
             Ok(Body {
                 field: field.to_owned(),
+                parties: parties_property(table),
                 fields,
             })
         } else {
@@ -93,10 +138,42 @@ impl Body {
         self.fields.iter().any(|(name, _)| name == field)
     }
 
-    /// The steps' responses that the body uses.
+    /// The responses that the body uses.
     pub fn responses(&self) -> Vec<&ResponseUse> {
-        let templates = self.templates().into_iter();
-        templates.flat_map(Template::responses).collect()
+        let mut uses = Vec::new();
+        for (name, node) in &self.fields {
+            node.visit(name, &mut |_, node| uses.extend(node.responses()));
+        }
+        uses
+    }
+
+    /// The body without the fields that use a response, and these alone; none when no field uses one.
+    ///
+    /// The parties of an activity stand in one list, which is written as a whole: if one of them is among
+    /// the latter, all are.
+    pub fn divide(&self, uses: impl Fn(&ResponseUse) -> bool) -> Option<(Body, Body)> {
+        let is_used = |node: &Node| {
+            let mut is_used = false;
+            node.visit("", &mut |_, node| {
+                is_used |= node.responses().iter().any(|used| uses(used));
+            });
+            is_used
+        };
+        let are_parties =
+            |name: &str, node: &Node| name == self.parties || matches!(node, Node::Parties(..));
+        let parties_use_it = self
+            .fields
+            .iter()
+            .any(|(name, node)| are_parties(name, node) && is_used(node));
+        let (with, without): (Vec<_>, Vec<_>) =
+            self.fields.iter().cloned().partition(|(name, node)| {
+                is_used(node) || parties_use_it && are_parties(name, node)
+            });
+        let body = |fields| Body {
+            fields,
+            ..self.clone()
+        };
+        (!with.is_empty()).then(|| (body(without), body(with)))
     }
 
     /// The names that the body looks up; see [`Template::names`].
@@ -135,18 +212,28 @@ impl Body {
     /// Fills the body in. What the contact lacks is left out and told of; so is a field whose
     /// expression cannot be worked out: a record without that field beats no record.
     pub fn render(&self, templates: &Templates, scope: &Arc<Scope>) -> RenderedBody {
-        let mut gaps = Vec::new();
-        let json = render_fields(&self.fields, "", templates, scope, &mut gaps);
-        RenderedBody { json, gaps }
+        let mut rendering = Rendering {
+            body: self,
+            templates,
+            scope,
+            gaps: Vec::new(),
+        };
+        let json = rendering.fields(&self.fields, "");
+        RenderedBody {
+            json,
+            gaps: rendering.gaps,
+        }
     }
 }
 
 fn compile_fields(
     path: &str,
     fields: &Map<String, Json>,
+    place: Place,
     templates: &mut Templates,
     errors: &mut Vec<BodyError>,
 ) -> Vec<(String, Node)> {
+    let party = Table::new(PARTY, None, Some(PARTY.to_owned()));
     let mut nodes = Vec::with_capacity(fields.len());
     for (name, value) in fields {
         if name.contains("{{") || name.contains("{%") {
@@ -156,23 +243,70 @@ fn compile_fields(
             });
         }
         let path = format!("{path}.{name}");
-        let node = compile_node(&path, value, is_reference_property(name), templates, errors);
+        if let Some(linked) = compile_link(&path, name, value, place) {
+            match linked {
+                Ok(node) => nodes.push((name.clone(), node)),
+                Err(error) => errors.push(error),
+            }
+            continue;
+        }
+        let is_party = is_parties_property(name);
+        let below = Place {
+            table: is_party.then_some(&party),
+            is_reference: is_reference_property(name),
+            is_party,
+            ..place
+        };
+        let node = compile_node(&path, value, below, templates, errors);
         nodes.extend(node.map(|node| (name.clone(), node)));
     }
     nodes
 }
 
-/// Compiles a value, or notes its errors. `is_reference` is for what stands under the name of a
-/// reference, in lists too.
+/// Compiles a field that links to other records; none when it does not.
+fn compile_link(
+    path: &str,
+    name: &str,
+    value: &Json,
+    place: Place,
+) -> Option<Result<Node, BodyError>> {
+    let read = |value: &Json| Link::read(value.as_str()?, place.linkable);
+    let part = place.table.and_then(|table| part_played(table, name));
+    if let (Some(part), Json::Array(values)) = (part, value) {
+        let links: Option<Vec<Link>> = values.iter().map(read).collect();
+        let links = links.ok_or_else(|| BodyError::NoParty(path.to_owned()));
+        return Some(links.map(|links| Node::Parties(links, part)));
+    }
+    let link = read(value)?;
+    if is_reference_property(name) {
+        return Some(Ok(Node::LinkUrl(link)));
+    }
+    if let Some(part) = part {
+        return Some(Ok(Node::Parties(vec![link], part)));
+    }
+    let table = place.table.map_or("", |table| &table.logical_name);
+    let checked = link.check(table, name);
+    let checked = checked.map_err(|error| BodyError::Lookup(path.to_owned(), error));
+    Some(checked.map(|()| Node::Lookup(link, table.to_owned())))
+}
+
+/// Compiles a value, or notes its errors.
 fn compile_node(
     path: &str,
     value: &Json,
-    is_reference: bool,
+    place: Place,
     templates: &mut Templates,
     errors: &mut Vec<BodyError>,
 ) -> Option<Node> {
+    if place.is_reference
+        && let Some(link) = value
+            .as_str()
+            .and_then(|value| Link::read(value, place.linkable))
+    {
+        return Some(Node::LinkUrl(link));
+    }
     let node = match value {
-        Json::String(source) if is_template(source) && is_reference => {
+        Json::String(source) if is_template(source) && place.is_reference => {
             Reference::compile(path, source, templates)
                 .map(Node::Reference)
                 .map_err(BodyError::from)
@@ -181,16 +315,21 @@ fn compile_node(
             .add(path, source, Strictness::Lenient)
             .map(Node::Template)
             .map_err(BodyError::from),
-        Json::Object(fields) => Ok(Node::Object(compile_fields(
-            path, fields, templates, errors,
-        ))),
+        Json::Object(fields) => {
+            let fields = compile_fields(path, fields, place, templates, errors);
+            Ok(if place.is_party {
+                Node::Party(fields)
+            } else {
+                Node::Object(fields)
+            })
+        }
         Json::Array(values) => Ok(Node::Array(
             values
                 .iter()
                 .enumerate()
                 .filter_map(|(index, value)| {
                     let path = format!("{path}[{index}]");
-                    compile_node(&path, value, is_reference, templates, errors)
+                    compile_node(&path, value, place, templates, errors)
                 })
                 .collect(),
         )),
@@ -212,7 +351,26 @@ impl Node {
         match self {
             Node::Template(template) => Some(template),
             Node::Reference(reference) => Some(reference.template()),
-            Node::Constant(_) | Node::Object(_) | Node::Array(_) => None,
+            Node::Constant(_)
+            | Node::LinkUrl(_)
+            | Node::Lookup(..)
+            | Node::Parties(..)
+            | Node::Object(_)
+            | Node::Party(_)
+            | Node::Array(_) => None,
+        }
+    }
+
+    /// The responses that the node itself uses.
+    fn responses(&self) -> Vec<&ResponseUse> {
+        match self {
+            Node::LinkUrl(link) | Node::Lookup(link, _) => vec![link.uses()],
+            Node::Parties(links, _) => links.iter().map(Link::uses).collect(),
+            node => node
+                .template()
+                .into_iter()
+                .flat_map(Template::responses)
+                .collect(),
         }
     }
 
@@ -220,8 +378,13 @@ impl Node {
     fn visit<'a>(&'a self, path: &str, see: &mut impl FnMut(&str, &'a Node)) {
         see(path, self);
         match self {
-            Node::Constant(_) | Node::Template(_) | Node::Reference(_) => {}
-            Node::Object(fields) => {
+            Node::Constant(_)
+            | Node::Template(_)
+            | Node::Reference(_)
+            | Node::LinkUrl(_)
+            | Node::Lookup(..)
+            | Node::Parties(..) => {}
+            Node::Object(fields) | Node::Party(fields) => {
                 for (name, node) in fields {
                     node.visit(&format!("{path}.{name}"), see);
                 }
@@ -235,82 +398,130 @@ impl Node {
     }
 }
 
-fn render_fields(
-    fields: &[(String, Node)],
-    path: &str,
-    templates: &Templates,
-    scope: &Arc<Scope>,
-    gaps: &mut Vec<Gap>,
-) -> Map<String, Json> {
-    let mut json = Map::with_capacity(fields.len());
-    for (name, node) in fields {
-        let path = match path {
-            "" => name.clone(),
-            path => format!("{path}.{name}"),
-        };
-        if let Some(value) = render_node(node, &path, templates, scope, gaps) {
-            json.insert(name.clone(), value);
-        }
-    }
-    json
+/// A body being filled in for one contact.
+struct Rendering<'a> {
+    body: &'a Body,
+    templates: &'a Templates,
+    scope: &'a Arc<Scope>,
+    gaps: Vec<Gap>,
 }
 
-fn render_node(
-    node: &Node,
-    path: &str,
-    templates: &Templates,
-    scope: &Arc<Scope>,
-    gaps: &mut Vec<Gap>,
-) -> Option<Json> {
-    let mut gap = |reason: String| {
-        gaps.push(Gap {
+impl Rendering<'_> {
+    fn gap(&mut self, path: &str, reason: impl Into<String>) {
+        self.gaps.push(Gap {
             field: path.to_owned(),
-            reason,
+            reason: reason.into(),
         });
-    };
-    match node {
-        Node::Constant(value) => Some(value.clone()),
-        Node::Template(template) => match templates.render(template, scope) {
-            Ok(rendered) => {
-                if !rendered.missing.is_empty() {
-                    gap(format!(
-                        "the contact has no {}",
-                        rendered.missing.join(", ")
-                    ));
+    }
+
+    fn fields(&mut self, fields: &[(String, Node)], path: &str) -> Map<String, Json> {
+        let mut json = Map::with_capacity(fields.len());
+        for (name, node) in fields {
+            let path = match path {
+                "" => name.clone(),
+                path => format!("{path}.{name}"),
+            };
+            match node {
+                Node::Lookup(link, table) => match link.render(table, name, self.scope) {
+                    Ok(property) => json.extend(property),
+                    Err(error) => self.gap(&path, error.to_string()),
+                },
+                Node::Parties(links, part) => {
+                    let parties = self.parties(links, *part, &path);
+                    add_parties(&mut json, &self.body.parties, parties);
                 }
-                rendered.value
+                node => match self.node(node, &path) {
+                    Some(Json::Array(parties)) if *name == self.body.parties => {
+                        add_parties(&mut json, name, parties);
+                    }
+                    Some(value) => {
+                        json.insert(name.clone(), value);
+                    }
+                    None => {}
+                },
             }
-            Err(error) => {
-                gap(error.message);
-                None
-            }
-        },
-        Node::Reference(reference) => match reference.render(templates, scope) {
-            Ok(url) => Some(url.into()),
-            Err(AddressError::Template(error)) => {
-                gap(error.message);
-                None
-            }
-            Err(error) => {
-                gap(error.to_string());
-                None
-            }
-        },
-        Node::Object(fields) => {
-            let json = render_fields(fields, path, templates, scope, gaps);
-            let named = fields.iter().any(|(name, _)| name == RECORD_URL);
-            // Without its reference the object would be a new record instead of one that exists.
-            (!named || json.contains_key(RECORD_URL)).then(|| json.into())
         }
-        Node::Array(nodes) => Some(
-            nodes
-                .iter()
-                .enumerate()
-                .filter_map(|(index, node)| {
-                    render_node(node, &format!("{path}[{index}]"), templates, scope, gaps)
-                })
-                .collect(),
-        ),
+        json
+    }
+
+    fn parties(&mut self, links: &[Link], part: u8, path: &str) -> Vec<Json> {
+        let mut parties = Vec::new();
+        for link in links {
+            match link.render(PARTY, "partyid", self.scope) {
+                Ok(reference) => parties.extend(reference.map(|reference| party(reference, part))),
+                Err(error) => self.gap(path, error.to_string()),
+            }
+        }
+        parties
+    }
+
+    fn node(&mut self, node: &Node, path: &str) -> Option<Json> {
+        match node {
+            Node::Constant(value) => Some(value.clone()),
+            Node::Template(template) => match self.templates.render(template, self.scope) {
+                Ok(rendered) => {
+                    if !rendered.missing.is_empty() {
+                        let missing = rendered.missing.join(", ");
+                        self.gap(path, format!("the contact has no {missing}"));
+                    }
+                    rendered.value
+                }
+                Err(error) => {
+                    self.gap(path, error.message);
+                    None
+                }
+            },
+            Node::Reference(reference) => match reference.render(self.templates, self.scope) {
+                // A condition of its author's has left nothing.
+                Ok(url) => (!url.is_empty()).then(|| url.into()),
+                Err(AddressError::Template(error)) => {
+                    self.gap(path, error.message);
+                    None
+                }
+                Err(error) => {
+                    self.gap(path, error.to_string());
+                    None
+                }
+            },
+            Node::LinkUrl(link) => link.url(self.scope).map(Json::from),
+            // These are written under other names, so by `fields`.
+            Node::Lookup(..) | Node::Parties(..) => None,
+            Node::Object(fields) => {
+                let json = self.fields(fields, path);
+                let named = fields.iter().any(|(name, _)| name == RECORD_URL);
+                // Without its reference the object would be a new record instead of one that exists.
+                (!named || json.contains_key(RECORD_URL)).then(|| json.into())
+            }
+            Node::Party(fields) => {
+                let json = self.fields(fields, path);
+                let refers = |(name, node): &&(String, Node)| {
+                    is_reference_property(name) || matches!(node, Node::Lookup(..))
+                };
+                let wanted = fields.iter().filter(refers).count();
+                let written = json.keys().filter(|name| is_reference_property(name));
+                (written.count() == wanted).then(|| json.into())
+            }
+            Node::Array(nodes) => {
+                let mut values = Vec::with_capacity(nodes.len());
+                for (index, node) in nodes.iter().enumerate() {
+                    values.extend(self.node(node, &format!("{path}[{index}]")));
+                }
+                Some(values.into())
+            }
+        }
+    }
+}
+
+/// Adds parties to the one list that an activity has of them.
+fn add_parties(json: &mut Map<String, Json>, property: &str, parties: Vec<Json>) {
+    if parties.is_empty() {
+        return;
+    }
+    match json.get_mut(property) {
+        Some(Json::Array(list)) => list.extend(parties),
+        _ => {
+            json.insert(property.to_owned(), parties.into());
+        }
     }
 }
 
@@ -321,13 +532,24 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
+    fn call() -> Table {
+        Table::new("phonecalls", None, None)
+    }
+
     fn render(body: &str, attributes: Json) -> RenderedBody {
         let scope = Scope::of_contact(json!({"Channel": "VOICE", "Attributes": attributes}));
         let mut templates = Templates::default();
         let fields = parse_object("contact-start body", body).unwrap();
-        Body::compile("contact-start body", &fields, &mut templates)
-            .unwrap()
-            .render(&templates, &Arc::new(scope))
+        let (table, linkable) = (call(), Linkable::default());
+        Body::compile(
+            "contact-start body",
+            &fields,
+            &table,
+            &linkable,
+            &mut templates,
+        )
+        .unwrap()
+        .render(&templates, &Arc::new(scope))
     }
 
     #[test]
@@ -339,6 +561,8 @@ mod tests {
         let errors = Body::compile(
             "contact-start body",
             fields.as_object().unwrap(),
+            &call(),
+            &Linkable::default(),
             &mut Templates::default(),
         )
         .unwrap_err();
@@ -483,7 +707,14 @@ mod tests {
             "n": 1
         });
         let mut templates = Templates::default();
-        let body = Body::compile("body", fields.as_object().unwrap(), &mut templates).unwrap();
+        let body = Body::compile(
+            "body",
+            fields.as_object().unwrap(),
+            &call(),
+            &Linkable::default(),
+            &mut templates,
+        )
+        .unwrap();
         assert!(body.names("subject") && !body.names("x"));
         let show = |uses: Vec<NameUse>| -> Vec<String> {
             uses.into_iter()
@@ -515,8 +746,8 @@ mod tests {
         let responses = body.responses();
         assert_eq!(responses.len(), 1);
         assert_eq!(
-            (responses[0].step, responses[0].field.as_deref()),
-            (3, Some("id"))
+            (&responses[0].source, responses[0].field.as_deref()),
+            (&crate::template::Source::Step(3), Some("id"))
         );
     }
 

@@ -1,10 +1,13 @@
 //! A step's request, rendered: exactly what is sent to Dynamics.
 //!
-//! Owns what kind of request it is and, for a create, the record id that we choose: so a create
-//! that is repeated meets the record it made itself, and nothing is doubled.
+//! Owns what kind of request it is, whether a contact's is wanted at all (`condition`), what its record is
+//! linked to (`link`) and, for a create, the record id that we choose: so a create that is repeated meets the
+//! record it made itself, and nothing is doubled.
 
 mod address;
 mod body;
+mod condition;
+mod link;
 mod pasted;
 mod reference;
 
@@ -13,24 +16,27 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
+pub(crate) use self::condition::as_template;
 pub use self::{
-    address::{Address, AddressError, Convention},
+    address::{Address, AddressError, Convention, OptionValue},
     body::{Body, BodyError, Gap, RenderedBody},
+    condition::Condition,
+    link::Linkable,
     pasted::{JsonSyntaxError, parse_object},
 };
 use crate::{
     dataverse::{Kind, Method, Request, Table},
-    history::StepKey,
+    history::RequestKey,
     step::Step,
-    template::{ResponseUse, Scope, Templates},
+    template::{Scope, Templates},
 };
 
-/// The id of the record that a step creates, unless its body names one.
+/// The id of the record that a request creates, unless its body names one.
 ///
-/// `contact-start`'s is the contact id. All activities share one key space, so another's is a UUIDv5 of
-/// the contact id and the step's key.
-pub fn record_id(contact_id: Uuid, key: &StepKey) -> Uuid {
-    if *key == StepKey::of(Step::ContactStart) {
+/// That of `contact-start`'s main request is the contact id. All activities share one key space, so another's
+/// is a UUIDv5 of the contact id and the request's key.
+pub fn record_id(contact_id: Uuid, key: &RequestKey) -> Uuid {
+    if *key == RequestKey::of(Step::ContactStart) {
         contact_id
     } else {
         Uuid::new_v5(&contact_id, key.to_string().as_bytes())
@@ -59,12 +65,6 @@ impl RequestTemplate {
     /// A POST to an entity set creates a record; a query after it only says what is answered.
     fn creates(&self) -> bool {
         self.method == Method::Post && !self.address.has_path()
-    }
-
-    /// The steps' responses that its templates use.
-    pub fn responses(&self) -> Vec<&ResponseUse> {
-        let body = self.body.iter().flat_map(Body::responses);
-        self.address.responses().chain(body).collect()
     }
 
     /// Renders the request. `record_id` is used by a create whose body names none.

@@ -15,6 +15,7 @@
 mod filters;
 #[cfg(test)]
 mod fixture;
+mod found;
 mod scope;
 mod source;
 mod values;
@@ -32,8 +33,11 @@ use minijinja::{
 };
 use serde_json::Value as Json;
 
-pub use self::scope::{Scope, Sight, product_names};
 pub(crate) use self::source::position;
+pub use self::{
+    found::Found,
+    scope::{Scope, Sight, product_names},
+};
 use self::{
     source::{CallKind, Prepared, prepare, words_in_text},
     values::{Node, to_json},
@@ -71,17 +75,29 @@ pub struct Template {
     written: Arc<BTreeSet<String>>,
 }
 
-/// A template's use of a step's response: `STEP2-Response.activityid`.
+/// A template's use of a response: `STEP2-Response.activityid`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResponseUse {
-    /// The step's number, 2 for `STEP2-Response`.
-    pub step: u8,
+    pub source: Source,
     /// The field right below it; none when the template uses the response as a whole.
     pub field: Option<String>,
 }
 
+/// What a template names of what Dynamics has answered.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// `STEP2-Response`: the response of the main request of the step with this number.
+    Step(u8),
+    /// `Responses.<name>`; without a name where the template says none that can be read.
+    Request(String),
+    /// `Customer`: who was found.
+    Customer,
+    /// `Agent.User` or `Agent.Owner`.
+    Agent,
+}
+
 impl Template {
-    /// The steps' responses that the template uses.
+    /// The responses that the template uses.
     pub fn responses(&self) -> &[ResponseUse] {
         &self.responses
     }

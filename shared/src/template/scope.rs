@@ -2,14 +2,19 @@
 //!
 //! Owns the names that the product adds to a contact's attributes: the integration's settings
 //! (`appid`, ...), the recording bucket's objects (`objectUrl`, `recordingUrl`, ...), each set and
-//! reserved by one table, and the steps' responses (`STEP2-Response`).
+//! reserved by one table, the responses (`STEP2-Response`, `Responses.<name>`), and who was found
+//! (`Customer`, `Agent.User`, `Agent.Owner`).
+//!
+//! `Customer` and `Responses` are the product's only in a configuration that looks for customers, or names
+//! requests: in any other they may be attributes of its author's own.
 
 use serde_json::{Map, Value};
 
+use super::found::{self, Found};
 use crate::{
-    configuration::Configuration,
+    configuration::{AGENT, CUSTOMER, Configuration, LINK, NEW_CUSTOMER},
     contact::Attributes,
-    history::History,
+    history::{History, RequestKey},
     recording::{ObjectKind, RecordedObject},
     step::Step,
 };
@@ -26,8 +31,8 @@ pub struct Scope {
 pub struct Sight<'a> {
     pub configuration: &'a Configuration,
     pub history: &'a History,
-    /// The object that the step is done for.
-    pub object: Option<&'a RecordedObject>,
+    /// The request that is made; none for what is no request's.
+    pub key: Option<&'a RequestKey>,
 }
 
 /// What one of the product's names means; none when it means nothing for this contact.
@@ -45,7 +50,7 @@ const PRODUCT_NAMES: &[(&str, Meaning)] = &[
     ("appid", |sight| {
         Some(sight.configuration.connection.app_id.to_string())
     }),
-    ("bucket", |sight| Some(sight.object?.bucket.clone())),
+    ("bucket", |sight| Some(sight.object()?.bucket.clone())),
     ("clientId", |sight| {
         Some(sight.configuration.connection.client_id.clone())
     }),
@@ -55,11 +60,11 @@ const PRODUCT_NAMES: &[(&str, Meaning)] = &[
     ("integration", |sight| {
         Some(sight.configuration.name.clone())
     }),
-    ("objectKey", |sight| Some(sight.object?.key.clone())),
+    ("objectKey", |sight| Some(sight.object()?.key.clone())),
     ("objectKind", |sight| {
-        Some(sight.object?.kind.as_str().to_owned())
+        Some(sight.object()?.kind.as_str().to_owned())
     }),
-    ("objectUrl", |sight| Some(sight.object?.url.clone())),
+    ("objectUrl", |sight| Some(sight.object()?.url.clone())),
     ("recordingBucket", |sight| {
         sight.configuration.connection.recording_bucket.clone()
     }),
@@ -87,6 +92,16 @@ fn is_product_name(name: &str) -> bool {
 }
 
 impl Sight<'_> {
+    /// The object that the request is sent for.
+    fn object(&self) -> Option<&RecordedObject> {
+        self.history.object(self.key?)
+    }
+
+    /// Whether a request's response can be named in what is made: not if it is of another object.
+    fn shows(&self, key: &RequestKey) -> bool {
+        !key.is_of_object() || self.key.is_some_and(|made| made.is_beside(key))
+    }
+
     /// The URL of the contact's object of the first of these kinds that it has.
     fn url_of(&self, kinds: [ObjectKind; 2]) -> Option<String> {
         kinds.into_iter().find_map(|kind| {
@@ -114,12 +129,79 @@ impl Scope {
                 .filter_map(|(name, value)| Some(((*name).to_owned(), value(&sight)?.into())))
                 .collect(),
         };
-        for (key, step) in history.in_order() {
-            if let Some(response) = step.response.as_ref().filter(|_| !key.is_of_object()) {
-                scope.respond(key.step(), response.clone());
+        scope.add_answers(&sight);
+        scope
+    }
+
+    /// Adds what Dynamics has answered: the responses, and who was found.
+    fn add_answers(&mut self, sight: &Sight) {
+        let steps = &sight.configuration.steps;
+        if steps.look_for_customers() {
+            self.product.insert("Customer".into(), Value::Null);
+        }
+        if steps.name_requests() {
+            self.product.insert("Responses".into(), Map::new().into());
+        }
+        let mut user = None;
+        for (key, request) in sight.history.in_order() {
+            let Some(response) = request.response.as_ref().filter(|_| sight.shows(key)) else {
+                continue;
+            };
+            match key.request() {
+                Some(CUSTOMER) => {
+                    self.product
+                        .insert("Customer".into(), response.clone().into());
+                }
+                Some(NEW_CUSTOMER) => {
+                    let new = steps.get(key.step()).and_then(|step| step.new_customer());
+                    if let (Some(new), Some(id)) = (new, request.record_id)
+                        && let Some(Value::Object(customer)) = self.product.get_mut("Customer")
+                    {
+                        let name = new.name_column();
+                        let found =
+                            Found::of(&new.request().table(), id, name.as_deref(), response);
+                        found.tell(customer);
+                    }
+                }
+                Some(AGENT) => user = Some(response.clone()),
+                Some(LINK) => {}
+                Some(name) => self.name_response(name, response),
+                None => {
+                    let name = steps.get(key.step()).and_then(|step| step.main_name());
+                    for name in [Some(key.step().as_str()), name].into_iter().flatten() {
+                        self.name_response(name, response);
+                    }
+                    self.respond(key.step(), response.clone());
+                }
             }
         }
-        scope
+        let owner = user.clone().or_else(|| {
+            let owner = sight.configuration.agent.default_owner?;
+            Some(found::owner(owner))
+        });
+        self.add_agent(user, owner);
+    }
+
+    /// Makes a request's response known as `Responses.<name>`, where the configuration names requests.
+    fn name_response(&mut self, name: &str, response: &Map<String, Value>) {
+        if let Some(Value::Object(responses)) = self.product.get_mut("Responses") {
+            let response = with_first_record(response.clone());
+            responses.insert(name.to_owned(), response.into());
+        }
+    }
+
+    /// Makes the agent's user and who owns what the agent does known beside what events tell of the agent.
+    fn add_agent(&mut self, user: Option<Map<String, Value>>, owner: Option<Map<String, Value>>) {
+        if user.is_none() && owner.is_none() {
+            return;
+        }
+        let agent = self.attributes.get("Agent").and_then(Value::as_object);
+        let mut agent = agent.cloned().unwrap_or_default();
+        for (name, found) in [("User", user), ("Owner", owner)] {
+            agent.remove(name);
+            agent.extend(found.map(|found| (name.to_owned(), found.into())));
+        }
+        self.product.insert("Agent".into(), agent.into());
     }
 
     /// Makes a step's response known as `STEP<number>-Response`.
@@ -127,14 +209,8 @@ impl Scope {
     /// A query answers with a list under `value`; the fields of its first record can be named as if
     /// the response were that record, so a step that finds a record and one that creates it are
     /// used alike.
-    pub(crate) fn respond(&mut self, step: Step, mut response: Map<String, Value>) {
-        if let Some(Value::Object(first)) =
-            response.get("value").and_then(|list| list.get(0)).cloned()
-        {
-            for (name, value) in first {
-                response.entry(name).or_insert(value);
-            }
-        }
+    pub(crate) fn respond(&mut self, step: Step, response: Map<String, Value>) {
+        let response = with_first_record(response);
         self.product.insert(step.response_name(), response.into());
     }
 
@@ -157,6 +233,16 @@ impl Scope {
     pub fn user_attributes(&self) -> &Map<String, Value> {
         self.attributes.user()
     }
+}
+
+fn with_first_record(mut response: Map<String, Value>) -> Map<String, Value> {
+    let first = response.get("value").and_then(|list| list.get(0)).cloned();
+    if let Some(Value::Object(first)) = first {
+        for (name, value) in first {
+            response.entry(name).or_insert(value);
+        }
+    }
+    response
 }
 
 /// A scope made by hand, for the tests of what sees one.
@@ -246,10 +332,11 @@ mod tests {
             for index in order {
                 history.learn_object(objects[index].clone());
             }
+            let key = RequestKey::of_object(Step::RecordingAvailable, &objects[0]);
             let scope = Scope::of(Sight {
                 configuration: integration.configuration(),
                 history: &history,
-                object: Some(&objects[0]),
+                key: Some(&key),
             });
             for (name, value) in [
                 ("recordingUrl", "https://example.com/1.wav"),

@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeSet, ops::Range};
 
-use super::{ResponseUse, SCOPE};
+use super::{ResponseUse, SCOPE, Source};
 
 /// Line and column (in characters, from 1) of a byte offset.
 pub(crate) fn position(source: &str, at: usize) -> (usize, usize) {
@@ -288,22 +288,12 @@ fn prepare_word(source: &str, at: usize, end: usize, prepared: &mut Prepared) ->
         return at + length;
     }
     let word = &rest[..length];
-    if let Some(step) = word
-        .strip_prefix("STEP")
-        .and_then(|word| word.strip_suffix("-Response"))
-        && let Ok(step) = step.parse()
-    {
-        let field = rest[length..]
-            .strip_prefix('.')
-            .map(|field| &field[..word_length(field)]);
-        prepared.responses.push(ResponseUse {
-            step,
-            field: field.filter(|field| !field.is_empty()).map(str::to_owned),
-        });
-    }
     let before = prepared.text.trim_end();
     let is_field = before.ends_with('.');
     let behind = &rest[length..];
+    if !is_field {
+        prepared.responses.extend(response_use(word, behind));
+    }
     let name = Name {
         name: word.to_owned(),
         field: first_field(behind),
@@ -356,13 +346,41 @@ fn prepare_word(source: &str, at: usize, end: usize, prepared: &mut Prepared) ->
     at + length
 }
 
+/// The response that a word and what stands behind it name.
+fn response_use(word: &str, behind: &str) -> Option<ResponseUse> {
+    let (source, behind) = match word {
+        "Customer" => (Source::Customer, behind),
+        "Agent" => match fields_behind(behind) {
+            Some((field, behind)) if field == "User" || field == "Owner" => (Source::Agent, behind),
+            _ => return None,
+        },
+        "Responses" => match fields_behind(behind) {
+            Some((name, behind)) => (Source::Request(name), behind),
+            None => (Source::Request(String::new()), ""),
+        },
+        word => {
+            let step = word.strip_prefix("STEP")?.strip_suffix("-Response")?;
+            (Source::Step(step.parse().ok()?), behind)
+        }
+    };
+    Some(ResponseUse {
+        source,
+        field: first_field(behind),
+    })
+}
+
 /// The field that is taken of a name: `.Name`, or `["first name"]`.
 fn first_field(behind: &str) -> Option<String> {
+    fields_behind(behind).map(|(field, _)| field)
+}
+
+/// The first field behind a name, and what follows it.
+fn fields_behind(behind: &str) -> Option<(String, &str)> {
     let behind = behind.trim_start();
     if let Some(field) = behind.strip_prefix('.') {
         let field = field.trim_start();
         let length = word_length(field);
-        return (length > 0).then(|| field[..length].to_owned());
+        return (length > 0).then(|| (field[..length].to_owned(), &field[length..]));
     }
     let subscript = behind.strip_prefix('[')?.trim_start();
     let quote = subscript
@@ -370,10 +388,8 @@ fn first_field(behind: &str) -> Option<String> {
         .next()
         .filter(|c| matches!(c, '"' | '\''))?;
     let end = string_end(subscript, 0, quote);
-    if !subscript[end..].trim_start().starts_with(']') {
-        return None;
-    }
-    subscript.get(1..end - 1).map(str::to_owned)
+    let rest = subscript[end..].trim_start().strip_prefix(']')?;
+    Some((subscript.get(1..end - 1)?.to_owned(), rest))
 }
 
 fn ends_with_is_not(text: &str) -> bool {

@@ -6,12 +6,12 @@ use serde_json::{Map, Value as Json};
 
 use super::{
     Advice, SHORT, expression, filters_behind, is_often_long, is_text, is_whole, name_meant,
-    nearest, place,
+    nearest, place, pointer_of,
 };
 use crate::{
     configuration::{Configuration, RequestConfiguration},
     dataverse::{
-        Method, Table,
+        Method,
         columns::{Access, Column, Kind, KnownTable, TABLES, is_own_option},
     },
     step::Step,
@@ -25,29 +25,21 @@ pub(super) fn answers(
     mended: &[String],
 ) -> BTreeMap<String, &'static KnownTable> {
     let table = |step: Step| {
-        let request = configuration.steps.get(step)?.request?;
-        if !is_whole(&format!("/steps/{step}/request"), mended) {
+        let view = configuration.steps.get(step)?;
+        let (field, request) = view.requests.get(view.main()?)?;
+        if !is_whole(&pointer_of(field), mended) {
             return None;
         }
         let query = request.query_string.text();
-        let is_action =
-            request.method == Method::Post && query.trim_start().starts_with(['(', '/']);
+        let is_action = request.method == Method::Post && !request.creates();
         let query = query.to_lowercase();
         let is_shaped = ["fetchxml", "$expand", "$apply", ")/"]
             .iter()
             .any(|option| query.contains(option));
-        let known = KnownTable::by_logical_name(&names(request).logical_name)?;
+        let known = KnownTable::by_logical_name(&request.table().logical_name)?;
         (!is_action && !is_shaped).then(|| (step.response_name(), known))
     };
     Step::ALL.into_iter().filter_map(table).collect()
-}
-
-fn names(request: &RequestConfiguration) -> Table {
-    Table::new(
-        &request.entity_set,
-        request.primary_key.clone(),
-        request.logical_name.clone(),
-    )
 }
 
 impl Advice<'_> {
@@ -67,7 +59,7 @@ impl Advice<'_> {
                 ),
             );
         }
-        KnownTable::by_logical_name(&names(request).logical_name)
+        KnownTable::by_logical_name(&request.table().logical_name)
     }
 
     /// What a request tells and asks of a table that is known. `has_path` says that more than a query
@@ -87,7 +79,7 @@ impl Advice<'_> {
             return;
         }
         let field = format!("{field}.body");
-        let primary_key = names(request).primary_key;
+        let primary_key = request.table().primary_key;
         for (name, value) in body.iter().filter(|(name, _)| **name != primary_key) {
             self.column(&format!("{field}.{name}"), name, value, known, creates);
         }
