@@ -3,6 +3,7 @@
 //! <https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/overview>
 
 mod filter;
+mod like;
 
 use std::cmp::Ordering;
 
