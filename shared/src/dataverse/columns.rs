@@ -848,12 +848,15 @@ impl KnownTable {
     /// of Dataverse's own, or one that has a publisher's prefix.
     pub fn may_have(&self, name: &str) -> bool {
         let is_address = self.has_addresses && name.starts_with("address");
+        // Some begin like a publisher's.
+        let names_records =
+            name.ends_with("_activity_parties") || self.lookups_of(name).next().is_some();
         name == self.primary_key
             || self.column(name).is_some()
             || self.is_parties(name)
             || self.others.iter().any(|others| has_word(others, name))
             || is_address && address_column(name)
-            || !is_address && is_of_a_publisher(name) && self.lookups_of(name).next().is_none()
+            || !is_address && !names_records && is_of_a_publisher(name)
     }
 
     /// Whether an answer may have a field of this name.
@@ -881,6 +884,7 @@ impl KnownTable {
         // Activities have `ownerid_phonecall` beside `ownerid`, and `sla_phonecall_sla`.
         let bare = name
             .strip_suffix(&format!("_{}", self.logical_name))
+            .filter(|_| self.is_activity())
             .unwrap_or(name);
         self.lookups.iter().any(|lookup| lookup.name == name)
             || has_word(self.other_lookups, bare)
@@ -1176,7 +1180,17 @@ mod tests {
                 "{name} {property}"
             );
         }
-        assert!(table("phonecall").may_have("phonecall_activity_parties"));
+        for (property, expected) in [
+            ("phonecall_activity_parties", true),
+            ("email_activity_parties", false),
+            ("ownerid_phonecall", false),
+        ] {
+            assert_eq!(
+                table("phonecall").may_have(property),
+                expected,
+                "{property}"
+            );
+        }
     }
 
     #[test]

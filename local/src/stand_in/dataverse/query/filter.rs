@@ -414,9 +414,10 @@ impl Parser<'_> {
             ));
         };
         let known = self.table.known;
-        let column = match known.is_some_and(|known| known.has_lookup(&name)) {
-            true => format!("_{name}_value"),
-            false => name,
+        let column = if known.is_some_and(|known| known.has_lookup(&name)) {
+            format!("_{name}_value")
+        } else {
+            name
         };
         self.check_column(&column)?;
         self.expect(&Token::Comma)?;

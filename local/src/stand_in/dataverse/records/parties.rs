@@ -20,12 +20,12 @@ fn table() -> Table {
 pub(super) fn refuse_update(table: &Table, fields: &Map<String, Json>) -> Result<(), Refusal> {
     let known = table.known;
     let is_parties = |name: &String| known.is_some_and(|known| known.is_parties(name));
-    match fields.keys().any(is_parties) {
-        true => Err(Refusal::not_modelled(
+    if fields.keys().any(is_parties) {
+        return Err(Refusal::not_modelled(
             "activity parties in the body of an update",
-        )),
-        false => Ok(()),
+        ));
     }
+    Ok(())
 }
 
 impl Records {
