@@ -1893,6 +1893,12 @@ async fn a_note_is_attached_to_a_record_and_tells_its_type() {
         json!(["phonecall", call, true])
     );
     assert_eq!(note.get("statecode"), None, "a note has no state");
+    let lead = environment.insert("leads", json!({"subject": "x"}));
+    let moved = json!({"objectid_lead@odata.bind": format!("/leads({lead})")});
+    let record = format!("annotations({})", note["annotationid"].as_str().unwrap());
+    let prefer = [("Prefer", "return=representation")];
+    let moved = environment.patch(&record, &prefer, moved).await;
+    assert_eq!(moved.body["objecttypecode"], "lead");
     for (body, code) in [
         (json!({"subject": "x".repeat(501)}), "0x80044331"),
         (json!({"notetext": "x".repeat(100_001)}), "0x80044331"),
@@ -1944,6 +1950,11 @@ async fn a_record_is_put_in_one_queue() {
         json!(["A call", queue, call, 0, 1])
     );
     assert!(held["enteredon"].is_string());
+    let mut repeated = item(queue, "phonecall", "phonecalls", call);
+    repeated["queueitemid"] = held["queueitemid"].clone();
+    environment
+        .refuses("queueitems", repeated, 412, "0x80040237", "matching key")
+        .await;
     let mut worked = item(queue, "incident", "incidents", case);
     worked["workerid_systemuser@odata.bind"] = format!("/systemusers({user})").into();
     let worked = environment.create("queueitems", worked).await;

@@ -213,13 +213,9 @@ impl Records {
             let user = Table::of("systemusers", &[]).expect("it is known");
             own(&mut checked, &user, USER.into());
         }
-        if table.logical_name == "queueitem" {
-            self.complete_queue_item(&mut checked)?;
-        }
-        let references = checked.changed(References::new());
-        let mut stored = checked.fields;
-        check_customer(table, &stored)?;
-        let named = stored
+        check_customer(table, &checked.fields)?;
+        let named = checked
+            .fields
             .get(&table.primary_key)
             .and_then(Json::as_str)
             .and_then(|id| Uuid::try_parse(id).ok());
@@ -227,6 +223,11 @@ impl Records {
         if self.is_taken(table, id) {
             return Err(self.duplicate_key());
         }
+        if table.logical_name == "queueitem" {
+            self.complete_queue_item(&mut checked)?;
+        }
+        let references = checked.changed(References::new());
+        let mut stored = checked.fields;
         self.check_alternate_keys(table, &stored, None)?;
         for column in table.columns() {
             stored.entry(column.name).or_insert_with(column.default);
@@ -237,11 +238,7 @@ impl Records {
         }
         set_state(table, &mut stored, id)?;
         set_full_name(table, &mut stored);
-        if let Some(object) = references.get("objectid")
-            && table.logical_name == "annotation"
-        {
-            stored.insert("objecttypecode".into(), object.logical_name.clone().into());
-        }
+        set_object_type(table, &mut stored, &references);
         if table.is_activity() {
             stored.insert("activitytypecode".into(), table.logical_name.clone().into());
         }
@@ -323,6 +320,7 @@ impl Records {
         check_customer(table, &stored)?;
         set_state(table, &mut stored, id)?;
         set_full_name(table, &mut stored);
+        set_object_type(table, &mut stored, &references);
         self.store(table, id, stored, references, now());
         Ok(Upserted::Updated(id))
     }
@@ -640,6 +638,16 @@ fn set_full_name(table: &Table, stored: &mut Map<String, Json>) {
     let name = names.join(" ").trim().to_owned();
     let name = (!name.is_empty()).then_some(name);
     stored.insert("fullname".into(), name.into());
+}
+
+/// A note tells the table of the record that it is attached to.
+/// <https://learn.microsoft.com/power-apps/developer/data-platform/reference/entities/annotation#BKMK_ObjectTypeCode>
+fn set_object_type(table: &Table, stored: &mut Map<String, Json>, references: &References) {
+    if let Some(object) = references.get("objectid")
+        && table.logical_name == "annotation"
+    {
+        stored.insert("objecttypecode".into(), object.logical_name.clone().into());
+    }
 }
 
 fn now() -> String {
