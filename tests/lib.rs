@@ -225,7 +225,16 @@ pub fn told(record: &Map<String, Json>) -> Json {
         "statuscode",
         "versionnumber",
     ];
-    let defaults = json!({"directioncode": true, "isbilled": false, "leftvoicemail": false, "prioritycode": 1});
+    // The application user owns what it creates.
+    let user = "00000000-0000-4000-8000-000000000002";
+    let defaults = json!({
+        "directioncode": true,
+        "isbilled": false,
+        "leftvoicemail": false,
+        "prioritycode": 1,
+        "_ownerid_value": user,
+        "_owninguser_value": user,
+    });
     let told = record.iter().filter(|(name, value)| {
         !value.is_null() && !own.contains(&name.as_str()) && defaults.get(name) != Some(value)
     });

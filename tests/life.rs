@@ -148,17 +148,16 @@ async fn what_the_stand_in_does_not_know_is_held_and_noted() {
     let system = system(|configuration| {
         let steps = &mut configuration["steps"];
         for step in ["contact-start", "contact-end", "recording-available"] {
-            steps[step]["request"]["entitySet"] = "appointments".into();
+            steps[step]["request"]["entitySet"] = "letters".into();
         }
         steps["contact-start"]["request"]["body"] = json!({"new_channel": "{{ Channel }}"});
     })
     .await;
     let (text, problems) = life(&system).await;
     assert_eq!(problems, [""; 0], "{text}");
-    let note =
-        "note: the stand-in does not know the table `appointment`: its columns were not checked";
+    let note = "note: the stand-in does not know the table `letter`: its columns were not checked";
     assert!(text.contains(note), "{text}");
-    assert_eq!(only_record(&system, "appointments")["new_channel"], "VOICE");
+    assert_eq!(only_record(&system, "letters")["new_channel"], "VOICE");
 }
 
 #[tokio::test]

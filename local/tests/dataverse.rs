@@ -13,6 +13,8 @@ const ORIGIN: &str = "http://dataverse.example.com";
 /// The code of a request that cannot be read.
 const MALFORMED: &str = "0x80060888";
 const ID: &str = "5d3f6a1e-9c7b-4e52-8f0a-2b1c4d6e8f90";
+/// The application user.
+const USER: &str = "00000000-0000-4000-8000-000000000002";
 
 struct Environment {
     entra: Entra,
@@ -102,6 +104,42 @@ impl Environment {
 
     async fn post(&self, target: &str, body: Json) -> Answer {
         self.send("POST", target, &[], body).await
+    }
+
+    fn insert(&self, set: &str, fields: Json) -> Uuid {
+        let id = self.dataverse.insert(set, fields.clone());
+        id.unwrap_or_else(|refusal| panic!("{set} {fields}: {refusal}"))
+    }
+
+    fn record(&self, set: &str, id: Uuid) -> Json {
+        self.dataverse.record(set, id).unwrap().into()
+    }
+
+    /// Creates a record; returns it as it is held.
+    async fn create(&self, set: &str, mut body: Json) -> Json {
+        let id = Uuid::new_v4();
+        let activities = ["phonecalls", "tasks", "emails", "appointments"];
+        let key = match set {
+            set if activities.contains(&set) => "activityid".to_owned(),
+            "opportunities" => "opportunityid".to_owned(),
+            set => format!("{}id", set.trim_end_matches('s')),
+        };
+        body[key] = id.to_string().into();
+        let created = self.post(set, body.clone()).await;
+        assert_eq!(created.status, 204, "{set} {body}: {}", created.body);
+        self.record(set, id)
+    }
+
+    /// Tells that a create is refused, with which status and code, and in which words.
+    async fn refuses(&self, set: &str, body: Json, status: u16, code: &str, words: &str) {
+        let refused = self.post(set, body.clone()).await;
+        let (refused_status, refused_code, said) = refused.refusal();
+        assert_eq!(
+            (refused_status, refused_code),
+            (status, code),
+            "{set} {body}: {said}"
+        );
+        assert!(said.contains(words), "{set} {body}: {said}");
     }
 
     async fn patch(&self, target: &str, headers: &[(&str, &str)], body: Json) -> Answer {
@@ -645,7 +683,8 @@ async fn what_cannot_be_tried_is_refused_in_the_stand_ins_own_words() {
     let record = format!("incidents({ID})");
     for (method, target) in [
         ("GET", "phonecalls?$expand=x"),
-        ("GET", "contacts?$count=true"),
+        ("GET", "contacts/$count"),
+        ("GET", "contacts?$orderby=_ownerid_value"),
         ("GET", "contacts?$apply=x"),
         ("GET", "contacts?fetchXml=%3Cfetch%2F%3E"),
         (
@@ -685,14 +724,15 @@ async fn tables_and_columns_that_nobody_knows_here_are_held_as_they_come() {
     let environment = environment().await;
     for (set, key, body) in [
         (
-            "appointments",
+            "letters",
             "activityid",
-            json!({"subject": "x", "scheduledstart": "2026-02-04T00:00:00Z"}),
+            json!({"subject": "x", "scheduledstart": "2026-02-04T00:00:00Z",
+                "letter_activity_parties": [{"participationtypemask": 1}]}),
         ),
         (
-            "leads",
-            "leadid",
-            json!({"lastname": "x", "ownerid@odata.bind": format!("/systemusers({ID})")}),
+            "invoices",
+            "invoiceid",
+            json!({"name": "x", "ownerid@odata.bind": format!("/systemusers({ID})")}),
         ),
         (
             "new_calls",
@@ -703,16 +743,14 @@ async fn tables_and_columns_that_nobody_knows_here_are_held_as_they_come() {
         (
             "contacts",
             "contactid",
-            json!({"telephone2": "x", "nickname": "x", "address1_city": "x", "new_tier": "gold",
-                "ownerid@odata.bind": format!("/systemusers({ID})"), "entityimage": null}),
+            json!({"nickname": "x", "address1_city": "x", "new_tier": "gold", "entityimage": null}),
         ),
         (
             "phonecalls",
             "activityid",
             json!({"sortdate": "2026-02-04T00:00:00Z", "cr1_rating": 5, "prioritycode": 100_000_001,
                 "statuscode": 100_000_000,
-                "regardingobjectid_new_visit_phonecall@odata.bind": format!("/new_visits({ID})"),
-                "phonecall_activity_parties": [{"participationtypemask": 1}]}),
+                "regardingobjectid_new_visit_phonecall@odata.bind": format!("/new_visits({ID})")}),
         ),
         (
             "tasks",
@@ -962,7 +1000,7 @@ async fn records_are_put_in_as_dataverse_would_take_them() {
         .await;
     assert_eq!(found.body["value"][0]["contactid"], ID);
     assert_eq!(
-        put("appointments", json!({"subject": "x"})).await.0,
+        put("letters", json!({"subject": "x"})).await.0,
         StatusCode::CREATED
     );
     for (set, body, words) in [
@@ -1040,4 +1078,1117 @@ async fn a_fault_that_nothing_could_meet_is_refused_in_words() {
     let fault = json!({"effect": {"status": {"status": 503}}});
     assert_eq!(set(fault).await.0, StatusCode::NO_CONTENT);
     assert_eq!(environment.get("phonecalls").await.status, 503);
+}
+
+// https://learn.microsoft.com/dynamics365/sales/developer/entities/lead
+// https://learn.microsoft.com/power-apps/developer/data-platform/reference/entities/contact
+#[tokio::test]
+async fn a_customer_is_reached_by_several_numbers_and_addresses_of_documented_length() {
+    let environment = environment().await;
+    for (set, column, longest) in [
+        ("contacts", "telephone1", 50),
+        ("contacts", "telephone2", 50),
+        ("contacts", "telephone3", 50),
+        ("contacts", "mobilephone", 50),
+        ("contacts", "emailaddress2", 100),
+        ("contacts", "emailaddress3", 100),
+        ("accounts", "telephone1", 50),
+        ("accounts", "telephone3", 50),
+        ("accounts", "emailaddress3", 100),
+        ("leads", "telephone1", 50),
+        ("leads", "telephone3", 50),
+        ("leads", "mobilephone", 20),
+        ("leads", "emailaddress1", 100),
+        ("leads", "subject", 300),
+        ("leads", "companyname", 100),
+    ] {
+        let fits = "1".repeat(longest);
+        let held = environment.create(set, json!({column: fits})).await;
+        assert_eq!(held[column], fits, "{set} {column}");
+        let long = json!({column: "1".repeat(longest + 1)});
+        let words = format!("maximum allowed length of '{longest}'");
+        environment
+            .refuses(set, long, 400, "0x80044331", &words)
+            .await;
+    }
+    environment
+        .refuses(
+            "accounts",
+            json!({"mobilephone": "1"}),
+            400,
+            "0x80048d19",
+            "Invalid property",
+        )
+        .await;
+    assert!(
+        environment
+            .dataverse
+            .take_exchanges()
+            .iter()
+            .all(|sent| sent.notes.is_empty())
+    );
+}
+
+// https://learn.microsoft.com/dynamics365/sales/developer/entities/lead
+#[tokio::test]
+async fn a_lead_begins_open_with_a_name_made_of_its_names() {
+    let environment = environment().await;
+    let lead = json!({"leadid": ID, "firstname": "Ada", "lastname": "O'Hara", "leadsourcecode": 8});
+    assert_eq!(environment.post("leads", lead).await.status, 204);
+    let id = Uuid::try_parse(ID).unwrap();
+    let held = environment.record("leads", id);
+    assert_eq!(
+        json!([held["fullname"], held["statecode"], held["statuscode"]]),
+        json!(["Ada O'Hara", 0, 1])
+    );
+    let record = format!("leads({ID})");
+    for (body, status, expected) in [
+        (json!({"firstname": null}), 204, json!(["O'Hara", 0, 1])),
+        (json!({"statecode": 1}), 204, json!(["O'Hara", 1, 3])),
+        (
+            json!({"statecode": 2, "statuscode": 5}),
+            204,
+            json!(["O'Hara", 2, 5]),
+        ),
+        (
+            json!({"statecode": 0, "statuscode": 5}),
+            400,
+            json!(["O'Hara", 2, 5]),
+        ),
+        (json!({"fullname": "x"}), 400, json!(["O'Hara", 2, 5])),
+        (json!({"leadsourcecode": 11}), 400, json!(["O'Hara", 2, 5])),
+    ] {
+        let answer = environment
+            .patch(&record, &[("If-Match", "*")], body.clone())
+            .await;
+        assert_eq!(answer.status, status, "{body}: {}", answer.body);
+        let held = environment.record("leads", id);
+        assert_eq!(
+            json!([held["fullname"], held["statecode"], held["statuscode"]]),
+            expected,
+            "{body}"
+        );
+    }
+    let nobody = environment.create("contacts", json!({})).await;
+    assert_eq!(nobody["fullname"], Json::Null);
+}
+
+// https://learn.microsoft.com/power-apps/developer/data-platform/user-team-entities
+#[tokio::test]
+async fn users_teams_and_queues_are_read_and_put_in_but_not_written() {
+    let environment = environment().await;
+    let who = environment.get("WhoAmI").await.body["UserId"].clone();
+    let user = environment
+        .get(&format!("systemusers({USER})?$select=fullname,accessmode"))
+        .await;
+    assert_eq!(who, USER);
+    assert_eq!(
+        (user.status.as_u16(), &user.body["accessmode"]),
+        (200, &json!(4))
+    );
+    for (set, key, privilege, fields) in [
+        (
+            "systemusers",
+            "systemuserid",
+            "prvCreateUser",
+            json!({"firstname": "Ada", "lastname": "O'Hara", "internalemailaddress": "ada@example.com",
+                "domainname": "ada@example.com"}),
+        ),
+        (
+            "teams",
+            "teamid",
+            "prvCreateTeam",
+            json!({"name": "Support"}),
+        ),
+        (
+            "queues",
+            "queueid",
+            "prvCreateQueue",
+            json!({"name": "Calls"}),
+        ),
+    ] {
+        let words = format!("is missing {privilege} privilege");
+        environment
+            .refuses(set, fields.clone(), 403, "0x80040220", &words)
+            .await;
+        let mut mine = fields.clone();
+        mine[key] = ID.into();
+        assert_eq!(environment.insert(set, mine).to_string(), ID);
+        let column = fields.as_object().unwrap().keys().next().unwrap();
+        let value = fields[column].as_str().unwrap().replace('@', "%40");
+        let found = environment
+            .get(&format!("{set}?$filter={column}%20eq%20'{value}'"))
+            .await;
+        assert_eq!(found.body["value"][0][key], ID, "{set}: {}", found.body);
+        let changed = environment
+            .patch(
+                &format!("{set}({ID})"),
+                &[("If-Match", "*")],
+                json!({"emailaddress": "x"}),
+            )
+            .await;
+        assert_eq!(changed.status, 403, "{set}");
+    }
+    let held = environment.record("systemusers", Uuid::try_parse(ID).unwrap());
+    assert_eq!(
+        json!([held["fullname"], held["isdisabled"]]),
+        json!(["Ada O'Hara", false])
+    );
+    assert_eq!(held.get("statecode"), None, "a user has no state");
+}
+
+// https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/select-columns#lookup-property-data
+#[tokio::test]
+async fn a_record_is_owned_by_the_application_user_unless_a_user_or_a_team_is_named() {
+    let environment = environment().await;
+    let user = environment
+        .insert("systemusers", json!({"lastname": "O'Hara"}))
+        .to_string();
+    let team = environment
+        .insert("teams", json!({"name": "Support"}))
+        .to_string();
+    let disabled = environment.insert("systemusers", json!({"lastname": "x", "isdisabled": true}));
+    let owner = |held: &Json| {
+        json!([
+            held["_ownerid_value"],
+            held["_owninguser_value"],
+            held["_owningteam_value"]
+        ])
+    };
+    let to_user = json!({"ownerid@odata.bind": format!("/systemusers({user})")});
+    let to_team = json!({"ownerid@odata.bind": format!("/teams({team})")});
+    for set in [
+        "phonecalls",
+        "tasks",
+        "emails",
+        "appointments",
+        "contacts",
+        "accounts",
+        "leads",
+        "opportunities",
+        "annotations",
+    ] {
+        let held = environment.create(set, json!({})).await;
+        assert_eq!(owner(&held), json!([USER, USER, null]), "{set}");
+        let held = environment.create(set, to_user.clone()).await;
+        assert_eq!(owner(&held), json!([user, user, null]), "{set}");
+        let held = environment.create(set, to_team.clone()).await;
+        assert_eq!(owner(&held), json!([team, null, team]), "{set}");
+    }
+    let call = environment
+        .create(
+            "phonecalls",
+            json!({"ownerid_phonecall@odata.bind": format!("/teams({team})")}),
+        )
+        .await;
+    assert_eq!(owner(&call), json!([team, null, team]));
+    let call = format!("phonecalls({})", call["activityid"].as_str().unwrap());
+    let given = environment
+        .patch(&call, &[("If-Match", "*")], to_user)
+        .await;
+    assert_eq!(given.status, 204, "{}", given.body);
+    let mine = environment
+        .get(&format!("phonecalls?$filter=_ownerid_value%20eq%20{user}"))
+        .await;
+    assert_eq!(mine.body["value"].as_array().unwrap().len(), 2);
+    assert_eq!(owner(&mine.body["value"][1]), json!([user, user, null]));
+
+    for (value, status, code, words) in [
+        (
+            json!(format!("/systemusers({ID})")),
+            404,
+            "0x80040217",
+            "Does Not Exist",
+        ),
+        (
+            json!(format!("/teams({user})")),
+            404,
+            "0x80040217",
+            "Does Not Exist",
+        ),
+        (
+            json!(format!("/contacts({user})")),
+            400,
+            "0x80048d19",
+            "systemusers or of teams",
+        ),
+        (
+            json!(format!("/systemusers({disabled})")),
+            400,
+            "0x80040225",
+            "The specified user is either disabled or is not a member of any business unit.",
+        ),
+        (Json::Null, 400, "0x80048d19", "without an owner"),
+    ] {
+        let body = json!({"ownerid@odata.bind": value});
+        environment
+            .refuses("phonecalls", body.clone(), status, code, words)
+            .await;
+        let refused = environment.patch(&call, &[("If-Match", "*")], body).await;
+        assert_eq!(refused.status, status);
+    }
+    let team = json!({"ownerid_contact@odata.bind": format!("/teams({team})")});
+    environment
+        .refuses("contacts", team, 400, "0x80048d19", "undeclared property")
+        .await;
+}
+
+// https://learn.microsoft.com/power-apps/developer/data-platform/webapi/web-api-navigation-properties#multi-table-lookups
+#[tokio::test]
+async fn a_lookup_to_several_tables_has_a_navigation_property_for_each() {
+    let environment = environment().await;
+    let contact = environment.insert("contacts", json!({"lastname": "x"}));
+    let account = environment.insert("accounts", json!({"name": "x"}));
+    let lead = environment.insert("leads", json!({"subject": "x"}));
+    let customer = format!("/contacts({contact})");
+    let case = json!({"customerid_contact@odata.bind": customer});
+    let case = environment.insert("incidents", case);
+    let opportunity = environment.insert("opportunities", json!({"name": "x"}));
+    let call = environment.insert("phonecalls", json!({"subject": "x"}));
+    let task = environment.insert("tasks", json!({"subject": "x"}));
+    let email = environment.insert("emails", json!({"subject": "x"}));
+    let records = [
+        ("contact", "contacts", contact),
+        ("account", "accounts", account),
+        ("lead", "leads", lead),
+        ("incident", "incidents", case),
+        ("opportunity", "opportunities", opportunity),
+        ("phonecall", "phonecalls", call),
+        ("task", "tasks", task),
+        ("email", "emails", email),
+    ];
+    let find = |name: &str| *records.iter().find(|(table, ..)| *table == name).unwrap();
+    let mut properties: Vec<(&str, String, &str, &str)> = Vec::new();
+    for (set, activity) in [
+        ("phonecalls", "phonecall"),
+        ("tasks", "task"),
+        ("emails", "email"),
+        ("appointments", "appointment"),
+    ] {
+        for target in ["contact", "account", "lead", "incident", "opportunity"] {
+            let property = format!("regardingobjectid_{target}_{activity}");
+            properties.push((set, property, "regardingobjectid", target));
+        }
+    }
+    for (target, ..) in records {
+        properties.push((
+            "annotations",
+            format!("objectid_{target}"),
+            "objectid",
+            target,
+        ));
+    }
+    for (set, property, column, target) in [
+        (
+            "contacts",
+            "parentcustomerid_account",
+            "parentcustomerid",
+            "account",
+        ),
+        (
+            "contacts",
+            "parentcustomerid_contact",
+            "parentcustomerid",
+            "contact",
+        ),
+        ("contacts", "originatingleadid", "originatingleadid", "lead"),
+        (
+            "accounts",
+            "primarycontactid",
+            "primarycontactid",
+            "contact",
+        ),
+        ("accounts", "parentaccountid", "parentaccountid", "account"),
+        ("leads", "parentcontactid", "parentcontactid", "contact"),
+        ("leads", "parentaccountid", "parentaccountid", "account"),
+        ("leads", "customerid_contact", "customerid", "contact"),
+        (
+            "opportunities",
+            "customerid_account",
+            "customerid",
+            "account",
+        ),
+        (
+            "opportunities",
+            "originatingleadid",
+            "originatingleadid",
+            "lead",
+        ),
+        ("incidents", "customerid_contact", "customerid", "contact"),
+        ("incidents", "customerid_account", "customerid", "account"),
+    ] {
+        properties.push((set, property.into(), column, target));
+    }
+    for (set, property, column, target) in properties {
+        let (_, target_set, id) = find(target);
+        let bind = format!("{property}@odata.bind");
+        let held = environment
+            .create(set, json!({&bind: format!("/{target_set}({id})")}))
+            .await;
+        assert_eq!(
+            held[format!("_{column}_value")],
+            id.to_string(),
+            "{set} {property}"
+        );
+        let missing = json!({&bind: format!("/{target_set}({ID})")});
+        environment
+            .refuses(set, missing, 404, "0x80040217", "Does Not Exist")
+            .await;
+        let other = if target == "contact" {
+            "leads"
+        } else {
+            "contacts"
+        };
+        let foreign = json!({&bind: format!("/{other}({ID})")});
+        let words = format!("no reference to a record of {target_set}");
+        environment
+            .refuses(set, foreign, 400, "0x80048d19", &words)
+            .await;
+    }
+    let notes = environment.dataverse.take_exchanges();
+    assert!(
+        notes.iter().all(|sent| sent.notes.is_empty()),
+        "all of them are known"
+    );
+}
+
+// https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/select-columns#lookup-property-data
+#[tokio::test]
+async fn a_lookup_tells_its_records_table_only_where_that_is_preferred() {
+    let environment = environment().await;
+    let contact = environment.insert("contacts", json!({"lastname": "x"}));
+    let lead = environment.insert("leads", json!({"subject": "x"}));
+    let about = |table: &str, id: Uuid| json!({format!("regardingobjectid_{table}_phonecall@odata.bind"): format!("/{table}s({id})")});
+    let call = environment
+        .create("phonecalls", about("contact", contact))
+        .await;
+    let record = format!("phonecalls({})", call["activityid"].as_str().unwrap());
+    let table = "_regardingobjectid_value@Microsoft.Dynamics.CRM.lookuplogicalname";
+    let property = "_regardingobjectid_value@Microsoft.Dynamics.CRM.associatednavigationproperty";
+    let plain = environment.get(&record).await.body;
+    assert_eq!(plain["_regardingobjectid_value"], contact.to_string());
+    assert_eq!((plain.get(table), plain.get(property)), (None, None));
+
+    let one = "odata.include-annotations=\"Microsoft.Dynamics.CRM.lookuplogicalname\"";
+    let all = "return=representation, odata.include-annotations=\"*\"";
+    let told = environment
+        .send("GET", &record, &[("Prefer", one)], Json::Null)
+        .await;
+    assert_eq!(
+        (&told.body[table], told.body.get(property)),
+        (&json!("contact"), None)
+    );
+    assert_eq!(told.headers["Preference-Applied"], one);
+    let owner = "_ownerid_value@Microsoft.Dynamics.CRM.lookuplogicalname";
+    assert_eq!(told.body[owner], "systemuser");
+
+    let changed = environment
+        .patch(&record, &[("Prefer", all)], about("lead", lead))
+        .await;
+    assert_eq!(
+        changed.body["_regardingobjectid_value"],
+        lead.to_string(),
+        "replaced"
+    );
+    assert_eq!(
+        json!([changed.body[table], changed.body[property]]),
+        json!(["lead", "regardingobjectid_lead_phonecall"])
+    );
+    let query = "phonecalls?$select=_regardingobjectid_value";
+    let found = environment
+        .send("GET", query, &[("Prefer", all)], Json::Null)
+        .await;
+    let found = &found.body["value"][0];
+    assert_eq!(
+        (&found[table], found.get(owner)),
+        (&json!("lead"), None),
+        "not selected"
+    );
+
+    let emptied = json!({"regardingobjectid_contact_phonecall": null});
+    let emptied = environment
+        .patch(&record, &[("Prefer", all)], emptied)
+        .await;
+    assert_eq!(
+        (
+            &emptied.body["_regardingobjectid_value"],
+            emptied.body.get(table)
+        ),
+        (&Json::Null, None)
+    );
+}
+
+// https://learn.microsoft.com/power-apps/developer/data-platform/activityparty-entity
+#[tokio::test]
+async fn an_activity_is_created_with_its_parties() {
+    let environment = environment().await;
+    let contact = environment.insert("contacts", json!({"lastname": "x"}));
+    let user = environment.insert("systemusers", json!({"lastname": "x"}));
+    let queue = environment.insert("queues", json!({"name": "x"}));
+    let lead = environment.insert("leads", json!({"lastname": "x"}));
+    let account = environment.insert("accounts", json!({"name": "x"}));
+    let body = json!({
+        "activityid": ID,
+        "directioncode": false,
+        "phonecall_activity_parties": [
+            {"partyid_contact@odata.bind": format!("/contacts({contact})"), "participationtypemask": 1},
+            {"partyid_systemuser@odata.bind": format!("/systemusers({user})"), "participationtypemask": 2},
+            {"partyid_queue@odata.bind": format!("queues({queue})"), "participationtypemask": 2},
+        ],
+    });
+    let created = environment.post("phonecalls", body).await;
+    assert_eq!(created.status, 204, "{}", created.body);
+    let id = Uuid::try_parse(ID).unwrap();
+    let table = "_partyid_value@Microsoft.Dynamics.CRM.lookuplogicalname";
+    let parties = |activity: Uuid| {
+        let parties = environment.dataverse.parties(activity);
+        let named = parties.iter().map(|party| {
+            json!([
+                party["participationtypemask"],
+                party[table],
+                party["_partyid_value"]
+            ])
+        });
+        named.collect::<Json>()
+    };
+    assert_eq!(
+        parties(id),
+        json!([
+            [1, "contact", contact],
+            [2, "systemuser", user],
+            [2, "queue", queue]
+        ])
+    );
+    let held = environment.record("phonecalls", id);
+    assert_eq!(
+        held.get("phonecall_activity_parties"),
+        None,
+        "a list is no column"
+    );
+    let found = environment
+        .get(&format!(
+            "activityparties?$filter=_activityid_value%20eq%20{ID}"
+        ))
+        .await;
+    assert_eq!(
+        found.body["value"].as_array().unwrap().len(),
+        3,
+        "{}",
+        found.body
+    );
+
+    for (set, mask, table, id) in [
+        ("emails", 3, "lead", lead),
+        ("emails", 4, "account", account),
+        ("appointments", 5, "contact", contact),
+        ("appointments", 7, "systemuser", user),
+    ] {
+        let list = format!("{}_activity_parties", set.trim_end_matches('s'));
+        let bind = format!("partyid_{table}@odata.bind");
+        let party = json!({bind: format!("/{table}s({id})"), "participationtypemask": mask});
+        let held = environment.create(set, json!({list: [party]})).await;
+        let activity = held["activityid"].as_str().unwrap().parse().unwrap();
+        assert_eq!(parties(activity), json!([[mask, table, id]]), "{set}");
+    }
+    let written = json!({"email_activity_parties": [
+        {"addressused": "ada@example.com", "participationtypemask": 2}]});
+    let held = environment.create("emails", written).await;
+    let activity = held["activityid"].as_str().unwrap().parse().unwrap();
+    let party = environment.dataverse.parties(activity).remove(0);
+    assert_eq!(
+        (&party["addressused"], &party["_partyid_value"]),
+        (&json!("ada@example.com"), &Json::Null)
+    );
+    assert!(environment.dataverse.parties(Uuid::nil()).is_empty());
+}
+
+// https://learn.microsoft.com/power-apps/developer/data-platform/activityparty-entity#activity-party-types-available-for-each-activity
+#[tokio::test]
+async fn a_party_that_its_activity_does_not_have_is_refused_and_so_is_the_activity() {
+    let environment = environment().await;
+    let contact = environment.insert("contacts", json!({"lastname": "x"}));
+    let contact = format!("/contacts({contact})");
+    let malformed = "0x80048d19";
+    for (party, status, code, words) in [
+        (
+            json!({"partyid_contact@odata.bind": format!("/contacts({ID})"), "participationtypemask": 1}),
+            404,
+            "0x80040217",
+            "Entity 'contact' With Id",
+        ),
+        (
+            json!({"partyid_contact@odata.bind": format!("/leads({ID})"), "participationtypemask": 1}),
+            400,
+            malformed,
+            "no reference to a record of contacts",
+        ),
+        (
+            json!({"partyid_team@odata.bind": format!("/teams({ID})"), "participationtypemask": 1}),
+            400,
+            malformed,
+            "undeclared property 'partyid_team'",
+        ),
+        (
+            json!({"partyid_contact@odata.bind": contact, "participationtypemask": 3}),
+            400,
+            "0x80044327",
+            "The value 3 of 'participationtypemask' on record of type 'activityparty'",
+        ),
+        (
+            json!({"partyid_contact@odata.bind": contact, "participationtypemask": 14}),
+            400,
+            "0x80044327",
+            "outside the valid range",
+        ),
+        (
+            json!({"partyid_contact@odata.bind": contact, "participationtypemask": "1"}),
+            400,
+            malformed,
+            "expected type 'Edm.Int32'",
+        ),
+        (
+            json!({"partyid_contact@odata.bind": contact}),
+            400,
+            malformed,
+            "'participationtypemask' is required",
+        ),
+        (
+            json!({"partyid_contact@odata.bind": contact, "participationtypemask": 1, "phonenumber": "x"}),
+            400,
+            malformed,
+            "Invalid property 'phonenumber'",
+        ),
+        (
+            json!({"partyid_contact@odata.bind": contact, "partyid_lead@odata.bind": "/leads(x)",
+                "participationtypemask": 1}),
+            400,
+            malformed,
+            "names one record",
+        ),
+        (
+            json!({"partyid": ID, "participationtypemask": 1}),
+            400,
+            malformed,
+            "Use Navigation properties instead",
+        ),
+        (
+            json!({"partyid_contact": {"lastname": "x"}, "participationtypemask": 1}),
+            501,
+            "stand-in",
+            "a record inside of another's body",
+        ),
+        (
+            json!({"participationtypemask": 1}),
+            400,
+            malformed,
+            "a record or an address",
+        ),
+        (
+            json!({"addressused": "x".repeat(321), "participationtypemask": 1}),
+            400,
+            "0x80044331",
+            "maximum allowed length of '320'",
+        ),
+        (json!("x"), 400, malformed, "an object of columns"),
+    ] {
+        let body = json!({"phonecall_activity_parties": [party]});
+        environment
+            .refuses("phonecalls", body, status, code, words)
+            .await;
+    }
+    let party = json!({"partyid_contact@odata.bind": contact, "participationtypemask": 1});
+    for (set, body, code) in [
+        (
+            "phonecalls",
+            json!({"phonecall_activity_parties": party}),
+            malformed,
+        ),
+        (
+            "phonecalls",
+            json!({"email_activity_parties": [party]}),
+            malformed,
+        ),
+        (
+            "contacts",
+            json!({"contact_activity_parties": [party]}),
+            malformed,
+        ),
+        (
+            "tasks",
+            json!({"task_activity_parties": [party]}),
+            "0x80044327",
+        ),
+        (
+            "appointments",
+            json!({"appointment_activity_parties": [party]}),
+            "0x80044327",
+        ),
+    ] {
+        environment.refuses(set, body, 400, code, "").await;
+    }
+    environment
+        .refuses(
+            "activityparties",
+            party,
+            405,
+            "0x80040800",
+            "The 'Create' method does not support entities of type 'activityparty'.",
+        )
+        .await;
+    for set in ["phonecalls", "tasks", "appointments", "activityparties"] {
+        assert!(environment.dataverse.records(set).is_empty(), "{set}");
+    }
+}
+
+// https://learn.microsoft.com/power-apps/developer/data-platform/webapi/associate-disassociate-entities-using-web-api#associate-tables-on-update-using-collection-valued-navigation-property
+#[tokio::test]
+async fn parties_are_replaced_by_a_put_to_their_list() {
+    let environment = environment().await;
+    let contact = environment.insert("contacts", json!({"lastname": "x"}));
+    let party = |mask: u8| json!({"partyid_contact@odata.bind": format!("contacts({contact})"), "participationtypemask": mask});
+    let body = json!({"phonecall_activity_parties": [party(1)]});
+    let call = environment.create("phonecalls", body.clone()).await;
+    let id: Uuid = call["activityid"].as_str().unwrap().parse().unwrap();
+    let masks = || -> Vec<i64> {
+        let parties = environment.dataverse.parties(id).into_iter();
+        parties
+            .filter_map(|party| party["participationtypemask"].as_i64())
+            .collect()
+    };
+    let list = format!("phonecalls({id})/phonecall_activity_parties");
+    let put = environment
+        .send("PUT", &list, &[], json!({"value": [party(2), party(1)]}))
+        .await;
+    assert_eq!(
+        (put.status, &put.body),
+        (StatusCode::NO_CONTENT, &Json::Null)
+    );
+    assert_eq!(masks(), [2, 1]);
+    for (target, value, status, code) in [
+        (list.clone(), json!([party(5)]), 400, "0x80044327"),
+        (list.clone(), json!(null), 400, "0x80048d19"),
+        (
+            format!("phonecalls({id})/email_activity_parties"),
+            json!([party(1)]),
+            404,
+            "0x8006088a",
+        ),
+        (
+            format!("phonecalls({ID})/phonecall_activity_parties"),
+            json!([party(1)]),
+            404,
+            "0x80040217",
+        ),
+    ] {
+        let refused = environment
+            .send("PUT", &target, &[], json!({"value": value}))
+            .await;
+        assert_eq!(
+            (refused.refusal().0, refused.refusal().1),
+            (status, code),
+            "{target}"
+        );
+    }
+    let untried = environment
+        .patch(&format!("phonecalls({id})"), &[("If-Match", "*")], body)
+        .await;
+    assert_eq!(untried.refusal().1, "stand-in", "only a PUT is documented");
+    assert_eq!(masks(), [2, 1]);
+}
+
+// https://learn.microsoft.com/power-apps/developer/data-platform/reference/entities/email
+// https://learn.microsoft.com/power-apps/developer/data-platform/reference/entities/appointment
+#[tokio::test]
+async fn an_email_and_an_appointment_are_activities_with_states_of_their_own() {
+    let environment = environment().await;
+    let long = "x".repeat(800);
+    let email = environment
+        .create(
+            "emails",
+            json!({"subject": long, "description": "x".repeat(3000)}),
+        )
+        .await;
+    assert_eq!(
+        json!([
+            email["directioncode"],
+            email["statecode"],
+            email["statuscode"],
+            email["activitytypecode"]
+        ]),
+        json!([true, 0, 1, "email"])
+    );
+    environment
+        .refuses(
+            "emails",
+            json!({"subject": "x".repeat(801)}),
+            400,
+            "0x80044331",
+            "'800'",
+        )
+        .await;
+    let times = json!({"scheduledstart": "2026-02-04T21:00:00Z", "scheduledend": "2026-02-04T21:30:00Z",
+        "scheduleddurationminutes": 30, "location": "x"});
+    let appointment = environment.create("appointments", times).await;
+    assert_eq!(appointment["isalldayevent"], false);
+    for (set, record, body, status) in [
+        (
+            "emails",
+            &email,
+            json!({"statecode": 1, "statuscode": 4}),
+            204,
+        ),
+        (
+            "emails",
+            &email,
+            json!({"statecode": 2, "statuscode": 4}),
+            400,
+        ),
+        (
+            "appointments",
+            &appointment,
+            json!({"statecode": 3, "statuscode": 5}),
+            204,
+        ),
+        ("appointments", &appointment, json!({"statecode": 1}), 204),
+        (
+            "appointments",
+            &appointment,
+            json!({"statecode": 1, "statuscode": 6}),
+            400,
+        ),
+    ] {
+        let record = format!("{set}({})", record["activityid"].as_str().unwrap());
+        let answer = environment
+            .patch(&record, &[("If-Match", "*")], body.clone())
+            .await;
+        assert_eq!(answer.status, status, "{set} {body}: {}", answer.body);
+    }
+    let taken = json!({"activityid": email["activityid"]});
+    environment
+        .refuses("phonecalls", taken, 412, "0x80040237", "")
+        .await;
+    environment
+        .dataverse
+        .set_missing_privilege(Some("prvCreateActivity"));
+    environment
+        .refuses("emails", json!({}), 403, "0x80040220", "prvCreateActivity")
+        .await;
+}
+
+// https://learn.microsoft.com/power-apps/developer/data-platform/reference/entities/annotation
+#[tokio::test]
+async fn a_note_is_attached_to_a_record_and_tells_its_type() {
+    let environment = environment().await;
+    let call = environment.insert("phonecalls", json!({"subject": "x"}));
+    let note = json!({"subject": "Transcript", "notetext": "x".repeat(100_000), "isdocument": true,
+        "filename": "a.txt", "mimetype": "text/plain", "documentbody": "eA==",
+        "objectid_phonecall@odata.bind": format!("/phonecalls({call})")});
+    let note = environment.create("annotations", note).await;
+    assert_eq!(
+        json!([
+            note["objecttypecode"],
+            note["_objectid_value"],
+            note["isdocument"]
+        ]),
+        json!(["phonecall", call, true])
+    );
+    assert_eq!(note.get("statecode"), None, "a note has no state");
+    let lead = environment.insert("leads", json!({"subject": "x"}));
+    let moved = json!({"objectid_lead@odata.bind": format!("/leads({lead})")});
+    let record = format!("annotations({})", note["annotationid"].as_str().unwrap());
+    let prefer = [("Prefer", "return=representation")];
+    let moved = environment.patch(&record, &prefer, moved).await;
+    assert_eq!(moved.body["objecttypecode"], "lead");
+    for (body, code) in [
+        (json!({"subject": "x".repeat(501)}), "0x80044331"),
+        (json!({"notetext": "x".repeat(100_001)}), "0x80044331"),
+        (json!({"filename": "x".repeat(256)}), "0x80044331"),
+        (json!({"filesize": 5}), "0x80048d19"),
+        (json!({"objectid": ID}), "0x80048d19"),
+    ] {
+        environment
+            .refuses("annotations", body, 400, code, "")
+            .await;
+    }
+    environment
+        .dataverse
+        .set_missing_privilege(Some("prvCreateNote"));
+    environment
+        .refuses("annotations", json!({}), 403, "0x80040220", "prvCreateNote")
+        .await;
+}
+
+// https://learn.microsoft.com/power-apps/developer/data-platform/queue-entities
+// https://learn.microsoft.com/power-apps/developer/data-platform/reference/entities/queueitem
+#[tokio::test]
+async fn a_record_is_put_in_one_queue() {
+    let environment = environment().await;
+    let queue = environment.insert("queues", json!({"name": "Calls"}));
+    let other = environment.insert("queues", json!({"name": "Others"}));
+    let user = environment.insert("systemusers", json!({"lastname": "x"}));
+    let contact = environment.insert("contacts", json!({"lastname": "x"}));
+    let call = environment.insert("phonecalls", json!({"subject": "A call"}));
+    let case = json!({"title": "A case", "customerid_contact@odata.bind": format!("/contacts({contact})")});
+    let case = environment.insert("incidents", case);
+    let item = |queue: Uuid, object: &str, set: &str, id: Uuid| {
+        json!({
+            "queueid@odata.bind": format!("/queues({queue})"),
+            format!("objectid_{object}@odata.bind"): format!("/{set}({id})"),
+        })
+    };
+    let held = environment
+        .create("queueitems", item(queue, "phonecall", "phonecalls", call))
+        .await;
+    assert_eq!(
+        json!([
+            held["title"],
+            held["_queueid_value"],
+            held["_objectid_value"],
+            held["statecode"],
+            held["statuscode"]
+        ]),
+        json!(["A call", queue, call, 0, 1])
+    );
+    assert!(held["enteredon"].is_string());
+    let mut repeated = item(queue, "phonecall", "phonecalls", call);
+    repeated["queueitemid"] = held["queueitemid"].clone();
+    environment
+        .refuses("queueitems", repeated, 412, "0x80040237", "matching key")
+        .await;
+    let mut worked = item(queue, "incident", "incidents", case);
+    worked["workerid_systemuser@odata.bind"] = format!("/systemusers({user})").into();
+    let worked = environment.create("queueitems", worked).await;
+    assert_eq!(
+        json!([worked["title"], worked["_workerid_value"]]),
+        json!(["A case", user])
+    );
+
+    let again = item(other, "phonecall", "phonecalls", call);
+    let words = "An entity record cannot be added in multiple queues.";
+    environment
+        .refuses("queueitems", again.clone(), 400, "", words)
+        .await;
+    for (body, status, code) in [
+        (
+            item(Uuid::nil(), "phonecall", "phonecalls", call),
+            404,
+            "0x80040217",
+        ),
+        (
+            item(queue, "phonecall", "phonecalls", Uuid::nil()),
+            404,
+            "0x80040217",
+        ),
+        (item(queue, "phonecall", "tasks", call), 400, "0x80048d19"),
+        (
+            json!({"queueid@odata.bind": format!("/queues({queue})")}),
+            400,
+            "",
+        ),
+        (
+            json!({"workerid_contact@odata.bind": format!("/contacts({contact})")}),
+            400,
+            "0x80048d19",
+        ),
+        (json!({"title": "x"}), 400, "0x80048d19"),
+    ] {
+        environment
+            .refuses("queueitems", body, status, code, "")
+            .await;
+    }
+    let record = format!("queueitems({})", held["queueitemid"].as_str().unwrap());
+    let moved = json!({"queueid@odata.bind": format!("/queues({other})")});
+    let refused = environment
+        .patch(&record, &[("If-Match", "*")], moved)
+        .await;
+    assert!(
+        refused
+            .refusal()
+            .2
+            .contains("'queueid' cannot be set on update")
+    );
+    let removed = environment
+        .patch(&record, &[("If-Match", "*")], json!({"statecode": 1}))
+        .await;
+    assert_eq!(removed.status, 204, "{}", removed.body);
+    environment.create("queueitems", again).await;
+
+    let email = environment.create("emails", json!({"subject": "x"})).await;
+    let email: Uuid = email["activityid"].as_str().unwrap().parse().unwrap();
+    let received = json!({"statecode": 1, "statuscode": 4});
+    environment
+        .patch(&format!("emails({email})"), &[("If-Match", "*")], received)
+        .await;
+    for queue in [queue, other] {
+        environment
+            .create("queueitems", item(queue, "email", "emails", email))
+            .await;
+    }
+    environment
+        .dataverse
+        .set_missing_privilege(Some("prvAppendToQueue"));
+    environment
+        .refuses(
+            "queueitems",
+            json!({}),
+            403,
+            "0x80040220",
+            "is missing prvAppendToQueue",
+        )
+        .await;
+}
+
+// https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/filter-rows
+// https://learn.microsoft.com/power-apps/developer/data-platform/wildcard-characters
+#[tokio::test]
+async fn a_customer_is_found_by_a_list_of_numbers_or_a_pattern() {
+    let environment = environment().await;
+    for (lastname, telephone) in [
+        ("a", "(206) 555-0100"),
+        ("b", "206-555-0100"),
+        ("c", "+1 206 555 0100"),
+        ("d", "+12065550101"),
+    ] {
+        environment.insert(
+            "contacts",
+            json!({"lastname": lastname, "telephone1": telephone}),
+        );
+    }
+    for (filter, expected) in [
+        (
+            "Microsoft.Dynamics.CRM.In(PropertyName=%27telephone1%27,PropertyValues=[%27206-555-0100%27,%27%2B12065550101%27])",
+            "b d",
+        ),
+        (
+            "Microsoft.Dynamics.CRM.In(PropertyName=@p1,PropertyValues=@p2)&@p1=%27lastname%27&@p2=[%22A%22,%22O%27Hara%22]",
+            "a",
+        ),
+        ("contains(telephone1,%27206%25555%250100%27)", "a b c"),
+        ("endswith(telephone1,%275550101%27)", "d"),
+        ("startswith(telephone1,%27[(2]%27)", "a b"),
+        ("not%20contains(telephone1,%27206%25555%250100%27)", "d"),
+        (
+            "telephone1%20eq%20%27%2B12065550101%27%20or%20telephone2%20eq%20%27x%27",
+            "d",
+        ),
+    ] {
+        let found = environment
+            .get(&format!("contacts?$orderby=lastname&$filter={filter}"))
+            .await;
+        assert_eq!(found.status, 200, "{filter}: {}", found.body);
+        let found = found.body["value"].as_array().unwrap().iter();
+        let names: Vec<&str> = found
+            .filter_map(|contact| contact["lastname"].as_str())
+            .collect();
+        assert_eq!(names.join(" "), expected, "{filter}");
+    }
+}
+
+// https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/overview#url-length-limitations
+// https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/filter-rows#condition-limits
+#[tokio::test]
+async fn a_query_with_too_many_conditions_or_too_long_a_url_is_refused() {
+    let environment = environment().await;
+    let conditions = |count| vec!["telephone1%20eq%20'1'"; count].join("%20or%20");
+    let most = environment
+        .get(&format!("contacts?$filter={}", conditions(500)))
+        .await;
+    assert_eq!(most.status, 200, "{}", most.body);
+    let refused = environment
+        .get(&format!("contacts?$filter={}", conditions(501)))
+        .await;
+    assert_eq!(
+        refused.refusal(),
+        (
+            400,
+            "0x8004430C",
+            "Number of conditions in query exceeded maximum limit."
+        )
+    );
+    let url = format!("{ORIGIN}/api/data/v9.2/contacts?@p=");
+    for (length, status) in [(32_768, 200), (32_769, 414)] {
+        let target = format!("contacts?@p={}", "1".repeat(length - url.len()));
+        assert_eq!(environment.get(&target).await.status, status, "{length}");
+    }
+}
+
+// https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/order-rows
+// https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/count-rows
+#[tokio::test]
+async fn a_query_orders_by_several_columns_and_counts_what_it_leaves_out() {
+    let environment = environment().await;
+    for (firstname, lastname) in [("b", "x"), ("a", "y"), ("c", "x")] {
+        environment.insert(
+            "leads",
+            json!({"firstname": firstname, "lastname": lastname}),
+        );
+    }
+    for (options, names) in [
+        ("$orderby=lastname%20asc,firstname%20desc", "c x, b x, a y"),
+        ("$orderby=lastname%20desc,firstname", "a y, b x, c x"),
+        ("$orderby=@p%20desc&@p=firstname", "c x, b x, a y"),
+    ] {
+        let found = environment
+            .get(&format!("leads?$select=fullname&{options}"))
+            .await;
+        let found = found.body["value"].as_array().unwrap().iter();
+        let found: Vec<&str> = found.filter_map(|lead| lead["fullname"].as_str()).collect();
+        assert_eq!(found.join(", "), names, "{options}");
+    }
+    let counted = environment
+        .get("leads?$filter=lastname%20eq%20'x'&$top=1&$count=true")
+        .await
+        .body;
+    assert_eq!(counted["@odata.count"], 2);
+    assert_eq!(counted["value"].as_array().unwrap().len(), 1);
+    let uncounted = environment.get("leads?$count=false").await.body;
+    assert_eq!(uncounted.get("@odata.count"), None);
+    for (options, words) in [
+        ("$top=5001", "Invalid value '5001' for $top"),
+        ("$top=0", "Invalid value '0' for $top"),
+        ("$count=1", "Invalid value '1' for $count"),
+        (
+            "$orderby=lastname,nope",
+            "Could not find a property named 'nope'",
+        ),
+        ("$skip=1", "The query parameter $skip is not supported."),
+    ] {
+        let refused = environment.get(&format!("leads?{options}")).await;
+        assert_eq!(refused.status, 400, "{options}");
+        assert!(
+            refused.refusal().2.contains(words),
+            "{options}: {}",
+            refused.refusal().2
+        );
+    }
+    assert_eq!(environment.get("leads?$top=5000").await.status, 200);
+}
+
+// https://learn.microsoft.com/dynamics365/customer-service/develop/reference/entities/incident
+#[tokio::test]
+async fn a_case_changes_its_customer_and_keeps_one() {
+    let environment = environment().await;
+    let contact = environment.insert("contacts", json!({"lastname": "x"}));
+    let account = environment.insert("accounts", json!({"name": "x"}));
+    let case = json!({"customerid_contact@odata.bind": format!("/contacts({contact})"),
+        "primarycontactid@odata.bind": format!("/contacts({contact})")});
+    let case = environment.create("incidents", case).await;
+    assert_eq!(case["_primarycontactid_value"], contact.to_string());
+    let record = format!("incidents({})", case["incidentid"].as_str().unwrap());
+    let to_account = json!({"customerid_account@odata.bind": format!("/accounts({account})")});
+    let changed = environment
+        .patch(&record, &[("Prefer", "return=representation")], to_account)
+        .await;
+    assert_eq!(changed.body["_customerid_value"], account.to_string());
+    let refused = environment
+        .patch(
+            &record,
+            &[("If-Match", "*")],
+            json!({"customerid_account": null}),
+        )
+        .await;
+    assert_eq!(
+        (refused.refusal().0, refused.refusal().1),
+        (400, "0x80044410")
+    );
 }

@@ -825,7 +825,7 @@ impl KnownTable {
     /// The lookups that a navigation property sets: one for each table whose records it takes, and none
     /// when it is not described. Activities have `ownerid_phonecall` beside `ownerid`.
     pub fn lookups_of<'a>(
-        &'static self,
+        &self,
         property: &'a str,
     ) -> impl Iterator<Item = &'static Lookup> + use<'a> {
         let ending = format!("_{}", self.logical_name);
@@ -848,12 +848,15 @@ impl KnownTable {
     /// of Dataverse's own, or one that has a publisher's prefix.
     pub fn may_have(&self, name: &str) -> bool {
         let is_address = self.has_addresses && name.starts_with("address");
+        // Some begin like a publisher's.
+        let names_records =
+            name.ends_with("_activity_parties") || self.lookups_of(name).next().is_some();
         name == self.primary_key
             || self.column(name).is_some()
             || self.is_parties(name)
             || self.others.iter().any(|others| has_word(others, name))
             || is_address && address_column(name)
-            || !is_address && is_of_a_publisher(name)
+            || !is_address && !names_records && is_of_a_publisher(name)
     }
 
     /// Whether an answer may have a field of this name.
@@ -871,16 +874,24 @@ impl KnownTable {
             let table = middle.and_then(|middle| middle.strip_suffix(&ending));
             table.is_some_and(|table| !table.is_empty())
         };
+        // Who owns a record and who works on it is a user or a team; a party may be of an environment's
+        // own table.
+        let is_closed = || match name.split_once('_') {
+            Some((column @ ("ownerid" | "workerid"), _)) => self.has_lookup(column),
+            Some(("partyid", target)) => self.has_lookup("partyid") && !is_of_a_publisher(target),
+            _ => false,
+        };
         // Activities have `ownerid_phonecall` beside `ownerid`, and `sla_phonecall_sla`.
         let bare = name
             .strip_suffix(&format!("_{}", self.logical_name))
+            .filter(|_| self.is_activity())
             .unwrap_or(name);
         self.lookups.iter().any(|lookup| lookup.name == name)
             || has_word(self.other_lookups, bare)
             || has_word(OTHER_LOOKUPS_OF_ALL, bare)
             || name == format!("sla_{}_sla", self.logical_name)
             || self.is_activity() && is_about_another()
-            || is_of_a_publisher(name)
+            || is_of_a_publisher(name) && !is_closed()
     }
 }
 
@@ -1050,6 +1061,13 @@ mod tests {
             ("incident", "customerid", false),
             ("incident", "subjectid", true),
             ("contact", "subjectid", false),
+            ("activityparty", "partyid_contact", true),
+            ("activityparty", "partyid_knowledgearticle", true),
+            ("activityparty", "partyid_new_visit", true),
+            ("activityparty", "partyid_team", false),
+            ("queueitem", "workerid_team", true),
+            ("queueitem", "workerid_contact", false),
+            ("contact", "ownerid_contact", false),
         ] {
             assert_eq!(
                 table(name).may_bind(property),
@@ -1162,7 +1180,17 @@ mod tests {
                 "{name} {property}"
             );
         }
-        assert!(table("phonecall").may_have("phonecall_activity_parties"));
+        for (property, expected) in [
+            ("phonecall_activity_parties", true),
+            ("email_activity_parties", false),
+            ("ownerid_phonecall", false),
+        ] {
+            assert_eq!(
+                table("phonecall").may_have(property),
+                expected,
+                "{property}"
+            );
+        }
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub use self::error::NOT_MODELLED;
 use self::{
     error::{Refusal, refuse},
     records::{Conditions, Records, Upserted},
-    request::Options,
+    request::{Options, Preferences, RecordKey},
     schema::Table,
 };
 use super::{entra::Entra, fault::Faults};
@@ -83,6 +83,8 @@ pub struct Exchange {
 /// The application user.
 const USER: &str = "00000000-0000-4000-8000-000000000002";
 const SERVICE_ROOT: &str = "/api/data/v9.2/";
+/// <https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/overview#url-length-limitations>
+const LONGEST_URL: usize = 32_768;
 /// The headers that an [`Exchange`] keeps.
 const KEPT_HEADERS: [&str; 5] = [
     "if-match",
@@ -95,8 +97,9 @@ const KEPT_HEADERS: [&str; 5] = [
 type Answer = Result<Response<Body>, Refusal>;
 
 impl Dataverse {
+    /// An environment that has one user, the application's.
     pub fn new(entra: Entra) -> Dataverse {
-        Dataverse {
+        let dataverse = Dataverse {
             faults: Faults::default(),
             entra,
             inner: Arc::new(Mutex::new(Inner {
@@ -107,7 +110,17 @@ impl Dataverse {
                 has_application_user: true,
                 missing_privilege: None,
             })),
-        }
+        };
+        let user = json!({
+            "systemuserid": USER,
+            "firstname": "#",
+            "lastname": "Application user",
+            // It signs in on its own.
+            "accessmode": 4,
+        });
+        let user = dataverse.insert("systemusers", user);
+        user.expect("a user has these columns");
+        dataverse
     }
 
     pub fn router(&self) -> Router {
@@ -157,7 +170,25 @@ impl Dataverse {
         records.map(|record| record.fields.clone()).collect()
     }
 
-    /// Puts a record in, as someone else would have.
+    /// The parties of an activity, each with its columns, the id of the record that it names
+    /// (`_partyid_value`), and that record's table
+    /// (`_partyid_value@Microsoft.Dynamics.CRM.lookuplogicalname`).
+    pub fn parties(&self, activity: Uuid) -> Vec<Map<String, Json>> {
+        let inner = self.lock();
+        let parties = inner.records.parties(activity).into_iter();
+        let described = parties.map(|party| {
+            let mut fields = party.fields.clone();
+            if let Some(named) = party.references.get("partyid") {
+                let name = format!("_partyid_value@{}", query::LOGICAL_NAME);
+                fields.insert(name, named.logical_name.as_str().into());
+            }
+            fields
+        });
+        described.collect()
+    }
+
+    /// Puts a record in, as someone else would have: also a user, a team or a queue, which the
+    /// application user may only read. Its primary key among the fields is its id.
     ///
     /// # Errors
     /// Why Dataverse would not take it, in its words.
@@ -192,6 +223,10 @@ impl Dataverse {
     ) -> Answer {
         let mut guard = self.lock();
         let inner = &mut *guard;
+        let target = uri.path_and_query().map_or("", |target| target.as_str());
+        if inner.origin.len() + target.len() > LONGEST_URL {
+            return Err(Refusal::gateway(414));
+        }
         let token = request::text(headers, &header::AUTHORIZATION)
             .and_then(|value| value.strip_prefix("Bearer "))
             .unwrap_or_default();
@@ -227,7 +262,8 @@ impl Dataverse {
                 }),
             ));
         }
-        let (set, key) = request::read_path(path)?;
+        let parties = request::parties_of(path).filter(|_| *method == Method::PUT);
+        let (set, key) = request::read_path(parties.map_or(path, |(record, _)| record))?;
         let Some(table) = &Table::of(&set, &inner.tables) else {
             return Err(no_entity_set(&set));
         };
@@ -238,13 +274,26 @@ impl Dataverse {
             ));
         }
         inner.check_privilege(table, method)?;
+        if table.is_written_by_others() && *method != Method::GET {
+            return refuse(
+                405,
+                "0x80040800",
+                format!(
+                    "The 'Create' method does not support entities of type '{}'.",
+                    table.logical_name
+                ),
+            );
+        }
         let options = request::read_options(uri.query().unwrap_or_default())?;
+        if let Some((_, list)) = parties {
+            return inner.put_parties(table, key, list, headers, body, notes);
+        }
         match (method, key) {
-            (&Method::GET, None) => inner.query(table, &options),
+            (&Method::GET, None) => inner.query(table, headers, &options),
             (&Method::GET, Some(key)) => {
                 let id = inner.records.find(table, &key, notes)?;
                 query::check_read(&options)?;
-                inner.read(table, id, &options, StatusCode::OK)
+                inner.read(table, id, headers, &options, StatusCode::OK)
             }
             (&Method::POST, None) => {
                 let fields = request::read_body(headers, body)?;
@@ -275,13 +324,16 @@ impl Dataverse {
 
 impl Inner {
     fn check_privilege(&self, table: &Table, method: &Method) -> Result<(), Refusal> {
+        // https://learn.microsoft.com/power-apps/developer/data-platform/queue-entities#inherit-privileges-and-provide-limited-access-to-a-queue
         let verb = match *method {
             Method::GET => "prvRead",
+            _ if table.logical_name == "queueitem" => "prvAppendTo",
             Method::POST => "prvCreate",
             _ => "prvWrite",
         };
         let needed = format!("{verb}{}", table.privilege);
-        if self.missing_privilege.as_ref() != Some(&needed) {
+        let is_refused = table.is_administered() && *method != Method::GET;
+        if !is_refused && self.missing_privilege.as_ref() != Some(&needed) {
             return Ok(());
         }
         refuse(
@@ -294,25 +346,59 @@ impl Inner {
         )
     }
 
-    fn query(&self, table: &Table, options: &Options) -> Answer {
+    fn query(&self, table: &Table, headers: &HeaderMap, options: &Options) -> Answer {
+        let preferences = Preferences::of(headers);
         let records = self.records.of_table(&table.entity_set);
-        let body = json!({
+        let found = query::query(table, records, options, &preferences)?;
+        let mut body = json!({
             "@odata.context": format!("{}{SERVICE_ROOT}$metadata#{}", self.origin, table.entity_set),
-            "value": query::query(table, records, options)?,
+            "value": found.records,
         });
-        Ok(answered(StatusCode::OK, body))
+        if let Some(count) = found.count {
+            body["@odata.count"] = count.into();
+        }
+        Ok(applied(answered(StatusCode::OK, body), &preferences))
     }
 
-    fn read(&self, table: &Table, id: Uuid, options: &Options, status: StatusCode) -> Answer {
+    /// Replaces an activity's parties.
+    fn put_parties(
+        &mut self,
+        table: &Table,
+        key: Option<RecordKey>,
+        list: &str,
+        headers: &HeaderMap,
+        body: &[u8],
+        notes: &mut Vec<String>,
+    ) -> Answer {
+        let known = table.known.filter(|known| known.is_parties(list));
+        let (Some(_), Some(key)) = (known, key) else {
+            return Err(no_entity_set(list));
+        };
+        let id = self.records.find(table, &key, notes)?;
+        let mut fields = request::read_body(headers, body)?;
+        let parties = fields.remove("value").unwrap_or_default();
+        self.records.put_parties(table, id, parties, notes)?;
+        Ok(nothing())
+    }
+
+    fn read(
+        &self,
+        table: &Table,
+        id: Uuid,
+        headers: &HeaderMap,
+        options: &Options,
+        status: StatusCode,
+    ) -> Answer {
+        let preferences = Preferences::of(headers);
         let record = self.records.get(table, id);
         let record = record.expect("its id was found or made");
-        let mut body = query::read(table, record, options)?;
+        let mut body = query::read(table, record, options, &preferences)?;
         body["@odata.context"] = format!(
             "{}{SERVICE_ROOT}$metadata#{}/$entity",
             self.origin, table.entity_set
         )
         .into();
-        Ok(answered(status, body))
+        Ok(applied(answered(status, body), &preferences))
     }
 
     /// The answer to a create or an update: the record, or its address where nobody asks for it.
@@ -325,24 +411,38 @@ impl Inner {
         options: &Options,
         status: StatusCode,
     ) -> Answer {
-        let (name, value, mut response) = if request::wants_representation(headers) {
+        let (name, value, mut response) = if Preferences::of(headers).representation {
             let applied = HeaderValue::from_static("return=representation");
-            let record = self.read(table, id, options, status)?;
+            let record = self.read(table, id, headers, options, status)?;
             ("Preference-Applied", applied, record)
         } else {
             let uri = format!("{}{SERVICE_ROOT}{}({id})", self.origin, table.entity_set);
             let uri = HeaderValue::from_str(&uri).expect("a URI of ASCII");
-            let nothing = Response::builder()
-                .status(StatusCode::NO_CONTENT)
-                .body(Body::empty())
-                .expect("a status is valid");
-            ("OData-EntityId", uri, nothing)
+            ("OData-EntityId", uri, nothing())
         };
         let headers = response.headers_mut();
-        headers.insert(name, value);
+        headers.append(name, value);
         headers.insert("OData-Version", HeaderValue::from_static("4.0"));
         Ok(response)
     }
+}
+
+/// Says which annotations an answer has.
+fn applied(mut response: Response<Body>, preferences: &Preferences) -> Response<Body> {
+    let names = preferences.annotations.as_ref();
+    let value = names.map(|names| format!("odata.include-annotations=\"{names}\""));
+    if let Some(Ok(value)) = value.map(HeaderValue::try_from) {
+        response.headers_mut().append("Preference-Applied", value);
+    }
+    response
+}
+
+fn nothing() -> Response<Body> {
+    Response::builder()
+        .status(StatusCode::NO_CONTENT)
+        .header("OData-Version", "4.0")
+        .body(Body::empty())
+        .expect("a status is valid")
 }
 
 fn no_entity_set(name: &str) -> Refusal {

@@ -1,4 +1,9 @@
-//! The tables' contents: finding, creating and updating records, their keys and their lookups.
+//! The tables' contents: finding, creating and updating records, their keys, lookups and owners.
+//!
+//! [`parties`] has what is particular to the parties of activities, [`queues`] to the items of queues.
+
+mod parties;
+mod queues;
 
 use std::collections::BTreeMap;
 
@@ -7,7 +12,7 @@ use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
 use super::{
-    SERVICE_ROOT,
+    SERVICE_ROOT, USER,
     error::{Refusal, refuse},
     payload,
     request::{RecordKey, read_path},
@@ -28,8 +33,51 @@ pub(super) struct Records {
 #[derive(Debug, Clone)]
 pub(super) struct Record {
     pub(super) fields: Map<String, Json>,
+    /// What the lookups name, by their columns.
+    pub(super) references: References,
     is_activity: bool,
     version: u64,
+}
+
+/// What a lookup names beside the id.
+/// <https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/select-columns#lookup-property-data>
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Reference {
+    pub(super) property: String,
+    pub(super) logical_name: String,
+}
+
+type References = BTreeMap<String, Reference>;
+
+/// A body that has been held against its table.
+#[derive(Default)]
+struct Checked {
+    fields: Map<String, Json>,
+    /// None where a lookup is emptied.
+    references: BTreeMap<String, Option<Reference>>,
+}
+
+impl Checked {
+    fn set(&mut self, column: &str, id: Json, reference: Option<Reference>) {
+        self.fields.insert(format!("_{column}_value"), id);
+        self.references.insert(column.to_owned(), reference);
+    }
+
+    fn id(&self, column: &str) -> Option<Uuid> {
+        let id = self.fields.get(&format!("_{column}_value"))?;
+        Uuid::try_parse(id.as_str()?).ok()
+    }
+
+    /// What a record refers to after this was written to it.
+    fn changed(&self, mut references: References) -> References {
+        for (column, reference) in &self.references {
+            match reference {
+                Some(reference) => references.insert(column.clone(), reference.clone()),
+                None => references.remove(column),
+            };
+        }
+        references
+    }
 }
 
 /// The conditions of an update.
@@ -154,14 +202,20 @@ impl Records {
     pub(super) fn create(
         &mut self,
         table: &Table,
-        fields: Map<String, Json>,
+        mut fields: Map<String, Json>,
         key: Option<Uuid>,
         notes: &mut Vec<String>,
     ) -> Result<Uuid, Refusal> {
         check_access(table, &fields, Access::NotOnCreate, "create")?;
-        let mut stored = self.check(table, fields, notes)?;
-        check_customer(table, &stored)?;
-        let named = stored
+        let parties = self.take_parties(table, &mut fields, notes)?;
+        let mut checked = self.check(table, fields, notes)?;
+        if table.is_owned() && checked.id("ownerid").is_none() {
+            let user = Table::of("systemusers", &[]).expect("it is known");
+            own(&mut checked, &user, USER.into());
+        }
+        check_customer(table, &checked.fields)?;
+        let named = checked
+            .fields
             .get(&table.primary_key)
             .and_then(Json::as_str)
             .and_then(|id| Uuid::try_parse(id).ok());
@@ -169,6 +223,11 @@ impl Records {
         if self.is_taken(table, id) {
             return Err(self.duplicate_key());
         }
+        if table.logical_name == "queueitem" {
+            self.complete_queue_item(&mut checked)?;
+        }
+        let references = checked.changed(References::new());
+        let mut stored = checked.fields;
         self.check_alternate_keys(table, &stored, None)?;
         for column in table.columns() {
             stored.entry(column.name).or_insert_with(column.default);
@@ -178,13 +237,16 @@ impl Records {
             stored.entry(value).or_insert(Json::Null);
         }
         set_state(table, &mut stored, id)?;
+        set_full_name(table, &mut stored);
+        set_object_type(table, &mut stored, &references);
         if table.is_activity() {
             stored.insert("activitytypecode".into(), table.logical_name.clone().into());
         }
         let now = now();
         stored.insert(table.primary_key.clone(), id.to_string().into());
         stored.insert("createdon".into(), now.clone().into());
-        self.store(table, id, stored, now);
+        self.store(table, id, stored, references, now);
+        self.replace_parties(id, parties);
         Ok(id)
     }
 
@@ -234,7 +296,10 @@ impl Records {
             );
         }
         check_access(table, &fields, Access::NotOnUpdate, "update")?;
-        let changed = self.check(table, fields, notes)?;
+        parties::refuse_update(table, &fields)?;
+        let checked = self.check(table, fields, notes)?;
+        let references = checked.changed(record.references.clone());
+        let changed = checked.fields;
         check_resolution(table, &changed)?;
         self.check_alternate_keys(table, &changed, Some(id))?;
         if changed
@@ -252,17 +317,28 @@ impl Records {
             stored.insert("statuscode".into(), Json::Null);
         }
         stored.extend(changed);
+        check_customer(table, &stored)?;
         set_state(table, &mut stored, id)?;
-        self.store(table, id, stored, now());
+        set_full_name(table, &mut stored);
+        set_object_type(table, &mut stored, &references);
+        self.store(table, id, stored, references, now());
         Ok(Upserted::Updated(id))
     }
 
-    fn store(&mut self, table: &Table, id: Uuid, mut fields: Map<String, Json>, now: String) {
+    fn store(
+        &mut self,
+        table: &Table,
+        id: Uuid,
+        mut fields: Map<String, Json>,
+        references: References,
+        now: String,
+    ) {
         self.version += 1;
         fields.insert("modifiedon".into(), now.into());
         fields.insert("versionnumber".into(), self.version.into());
         let record = Record {
             fields,
+            references,
             is_activity: table.is_activity(),
             version: self.version,
         };
@@ -314,31 +390,33 @@ impl Records {
         table: &Table,
         fields: Map<String, Json>,
         notes: &mut Vec<String>,
-    ) -> Result<Map<String, Json>, Refusal> {
-        let mut stored = Map::new();
+    ) -> Result<Checked, Refusal> {
+        let mut checked = Checked::default();
         for (name, value) in fields {
-            if let Some(property) = name.strip_suffix("@odata.bind") {
-                let (column, id) = self.bind(table, property, &value, notes)?;
-                stored.insert(format!("_{column}_value"), id);
+            // https://learn.microsoft.com/power-apps/developer/data-platform/webapi/associate-disassociate-entities-using-web-api#disassociate-tables-on-update
+            let is_emptied = value.is_null() && !table.lookups_of(&name).is_empty();
+            let bound = name.strip_suffix("@odata.bind");
+            if let Some(property) = bound.or(is_emptied.then_some(&name)) {
+                self.bind(table, property, &value, &mut checked, notes)?;
             } else if !name.contains('@') {
                 let value = payload::check(table, &name, value, notes)?;
-                stored.insert(name, value);
+                checked.fields.insert(name, value);
             }
         }
-        Ok(stored)
+        Ok(checked)
     }
 
-    /// The lookup that a navigation property sets, and the id of the record that it shall name.
+    /// Sets the lookup that a navigation property names.
     fn bind(
         &self,
         table: &Table,
         property: &str,
         value: &Json,
+        checked: &mut Checked,
         notes: &mut Vec<String>,
-    ) -> Result<(String, Json), Refusal> {
-        let mut lookups = table.lookups().iter();
-        let lookup = lookups.find(|lookup| lookup.name == property);
-        if lookup.is_none() && table.known.is_some_and(|known| !known.may_bind(property)) {
+    ) -> Result<(), Refusal> {
+        let lookups = table.lookups_of(property);
+        if lookups.is_empty() && table.known.is_some_and(|known| !known.may_bind(property)) {
             return Err(Refusal::payload(
                 table,
                 &format!(
@@ -346,19 +424,34 @@ impl Records {
                 ),
             ));
         }
-        let column = column_of(property, lookup);
-        let path = match (value, lookup) {
+        let column = column_of(property, &lookups);
+        let path = match value {
+            Json::Null if column == "ownerid" && table.is_owned() => {
+                return Err(Refusal::payload(
+                    table,
+                    "A record cannot be without an owner.",
+                ));
+            }
             // The lookup is emptied.
-            (Json::Null, _) => return Ok((column, Json::Null)),
-            (Json::String(path), _) => path.as_str(),
-            (value, Some(lookup)) => return Err(no_reference(table, &value.to_string(), lookup)),
+            Json::Null => {
+                checked.set(&column, Json::Null, None);
+                return Ok(());
+            }
+            Json::String(path) => path.as_str(),
+            value if !lookups.is_empty() => {
+                return Err(no_reference(table, &value.to_string(), &lookups));
+            }
             // A list, of a property that names several records.
-            (_, None) => return Ok((column, Json::Null)),
+            _ => {
+                checked.set(&column, Json::Null, None);
+                return Ok(());
+            }
         };
         let path = path.split_once(SERVICE_ROOT).map_or(path, |(_, path)| path);
         let path = path.strip_prefix('/').unwrap_or(path);
         let (set, key) = read_path(path)?;
-        let Some(lookup) = lookup else {
+        let target = Table::of(&set, &[]);
+        if lookups.is_empty() {
             if table.known.is_some() {
                 notes.push(format!(
                     "the stand-in does not know the lookup `{property}` of {}: the record that it names was not looked for",
@@ -369,29 +462,81 @@ impl Records {
                 Some(RecordKey::Id(id)) => id.to_string().into(),
                 _ => Json::Null,
             };
-            return Ok((column, id));
+            let reference = target.map(|target| Reference {
+                property: property.to_owned(),
+                logical_name: target.logical_name,
+            });
+            checked.set(&column, id, reference);
+            return Ok(());
+        }
+        let is_taken = |target: &Table| {
+            let mut lookups = lookups.iter();
+            lookups.any(|lookup| lookup.target == target.entity_set)
         };
-        let target = Table::of(&set, &[]).filter(|target| target.entity_set == lookup.target);
-        let (Some(target), Some(key)) = (target, key) else {
-            return Err(no_reference(table, path, lookup));
+        let (Some(target), Some(key)) = (target.filter(is_taken), key) else {
+            return Err(no_reference(table, path, &lookups));
         };
         let id = self.find(&target, &key, notes)?;
-        Ok((column, id.to_string().into()))
+        if column == "ownerid" {
+            self.check_owner(&target, id)?;
+            own(checked, &target, id.to_string().into());
+            return Ok(());
+        }
+        let reference = Reference {
+            property: lookups[0].name.to_owned(),
+            logical_name: target.logical_name,
+        };
+        checked.set(&column, id.to_string().into(), Some(reference));
+        Ok(())
+    }
+
+    /// A user who is disabled owns nothing new.
+    fn check_owner(&self, table: &Table, id: Uuid) -> Result<(), Refusal> {
+        let owner = self.get(table, id);
+        if owner.is_none_or(|owner| owner.fields.get("isdisabled") != Some(&true.into())) {
+            return Ok(());
+        }
+        refuse(
+            400,
+            "0x80040225",
+            "The specified user is either disabled or is not a member of any business unit.",
+        )
     }
 }
 
-fn no_reference(table: &Table, written: &str, lookup: &Lookup) -> Refusal {
-    let target = lookup.target;
-    let message = format!("'{written}' is no reference to a record of {target}.");
+/// Gives a record to a user or a team.
+/// <https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/select-columns#lookup-property-data>
+fn own(checked: &mut Checked, owner: &Table, id: Json) {
+    let reference = |property: &str| {
+        Some(Reference {
+            property: property.to_owned(),
+            logical_name: owner.logical_name.clone(),
+        })
+    };
+    let (given, taken) = match owner.logical_name.as_str() {
+        "team" => ("owningteam", "owninguser"),
+        _ => ("owninguser", "owningteam"),
+    };
+    checked.set("ownerid", id.clone(), reference("ownerid"));
+    checked.set(given, id, reference(given));
+    checked.set(taken, Json::Null, None);
+}
+
+fn no_reference(table: &Table, written: &str, lookups: &[&Lookup]) -> Refusal {
+    let targets: Vec<&str> = lookups.iter().map(|lookup| lookup.target).collect();
+    let targets = targets.join(" or of ");
+    let message = format!("'{written}' is no reference to a record of {targets}.");
     Refusal::payload(table, &message)
 }
 
 /// The lookup that a navigation property sets.
-fn column_of(property: &str, lookup: Option<&Lookup>) -> String {
-    match lookup {
+fn column_of(property: &str, lookups: &[&Lookup]) -> String {
+    match lookups.first() {
         Some(lookup) => lookup.column.to_owned(),
-        None if property.starts_with("regardingobjectid_") => "regardingobjectid".to_owned(),
-        None => property.to_lowercase(),
+        None => match property.split_once('_') {
+            Some((column @ ("regardingobjectid" | "objectid" | "partyid"), _)) => column.to_owned(),
+            _ => property.to_lowercase(),
+        },
     }
 }
 
@@ -402,11 +547,16 @@ fn check_access(
     access: Access,
     write: &str,
 ) -> Result<(), Refusal> {
-    let is_unwritable = |name: &&String| {
-        let column = table.column(name);
-        column.is_some_and(|column| column.access == access)
+    let is_unwritable = |name: &&str| match table.column(name) {
+        Some(column) => column.access == access,
+        None => {
+            let mut lookups = table.lookups_of(name).into_iter();
+            lookups.any(|lookup| lookup.access == access)
+        }
     };
-    match fields.keys().find(is_unwritable) {
+    let names = fields.keys();
+    let mut names = names.map(|name| name.strip_suffix("@odata.bind").unwrap_or(name));
+    match names.find(is_unwritable) {
         Some(name) => Err(Refusal::payload(
             table,
             &format!("The property '{name}' cannot be set on {write}."),
@@ -447,6 +597,9 @@ fn check_resolution(table: &Table, changed: &Map<String, Json>) -> Result<(), Re
 /// reason is one of the state's.
 /// <https://learn.microsoft.com/power-apps/developer/data-platform/behavior-specialized-update-operations>
 fn set_state(table: &Table, stored: &mut Map<String, Json>, id: Uuid) -> Result<(), Refusal> {
+    if table.known.is_some() && table.states.is_empty() {
+        return Ok(());
+    }
     let code = |name: &str| stored.get(name).and_then(Json::as_i64);
     // Of a table that is not known nobody here knows the states.
     let Some(first) = table.states.first() else {
@@ -472,6 +625,29 @@ fn set_state(table: &Table, stored: &mut Map<String, Json>, id: Uuid) -> Result<
     stored.insert("statecode".into(), named.into());
     stored.insert("statuscode".into(), status.into());
     Ok(())
+}
+
+/// A person's full name is made of the first and the last.
+/// <https://learn.microsoft.com/power-apps/developer/data-platform/reference/entities/contact#BKMK_FullName>
+fn set_full_name(table: &Table, stored: &mut Map<String, Json>) {
+    if table.column("fullname").is_none() {
+        return;
+    }
+    let names = ["firstname", "lastname"].map(|name| stored.get(name).and_then(Json::as_str));
+    let names: Vec<&str> = names.into_iter().flatten().map(str::trim).collect();
+    let name = names.join(" ").trim().to_owned();
+    let name = (!name.is_empty()).then_some(name);
+    stored.insert("fullname".into(), name.into());
+}
+
+/// A note tells the table of the record that it is attached to.
+/// <https://learn.microsoft.com/power-apps/developer/data-platform/reference/entities/annotation#BKMK_ObjectTypeCode>
+fn set_object_type(table: &Table, stored: &mut Map<String, Json>, references: &References) {
+    if let Some(object) = references.get("objectid")
+        && table.logical_name == "annotation"
+    {
+        stored.insert("objecttypecode".into(), object.logical_name.clone().into());
+    }
 }
 
 fn now() -> String {

@@ -49,9 +49,16 @@ pub(super) fn read_path(path: &str) -> Result<(String, Option<RecordKey>), Refus
     if let Ok(id) = Uuid::try_parse(key) {
         return Ok((set.to_owned(), Some(RecordKey::Id(id))));
     }
-    let columns = split_outside_quotes(key).map(key_column);
+    let columns = split_outside(key, ',', '\'').map(key_column);
     let columns = columns.collect::<Result<_, _>>()?;
     Ok((set.to_owned(), Some(RecordKey::Columns(columns))))
+}
+
+/// The record and the list of `emails(<key>)/email_activity_parties`.
+pub(super) fn parties_of(path: &str) -> Option<(&str, &str)> {
+    let (record, list) = path.rsplit_once('/')?;
+    list.ends_with("_activity_parties")
+        .then_some((record, list))
 }
 
 fn syntax() -> Refusal {
@@ -68,11 +75,11 @@ fn end_of_key(text: &str) -> Option<usize> {
     })
 }
 
-fn split_outside_quotes(text: &str) -> impl Iterator<Item = &str> {
+fn split_outside(text: &str, separator: char, quote: char) -> impl Iterator<Item = &str> {
     let mut is_quoted = false;
     text.split(move |c| {
-        is_quoted ^= c == '\'';
-        c == ',' && !is_quoted
+        is_quoted ^= c == quote;
+        c == separator && !is_quoted
     })
 }
 
@@ -103,9 +110,9 @@ pub(super) fn read_options(query: &str) -> Result<Options, Refusal> {
         let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
         let (name, value) = (decode(name), decode(value));
         match name.as_str() {
-            "$select" | "$filter" | "$top" | "$orderby" => {}
+            "$select" | "$filter" | "$top" | "$orderby" | "$count" => {}
             alias if alias.starts_with('@') => {}
-            "$expand" | "$count" | "$apply" => return Err(Refusal::not_modelled(&name)),
+            "$expand" | "$apply" => return Err(Refusal::not_modelled(&name)),
             _ if ["fetchxml", "savedquery", "userquery"]
                 .contains(&name.to_lowercase().as_str()) =>
             {
@@ -148,15 +155,46 @@ pub(super) fn read_body(headers: &HeaderMap, body: &[u8]) -> Result<Map<String, 
     }
 }
 
-/// Whether a create or an update asks for the record.
-/// <https://learn.microsoft.com/power-apps/developer/data-platform/webapi/create-entity-web-api#create-with-data-returned>
-pub(super) fn wants_representation(headers: &HeaderMap) -> bool {
-    let prefer = headers.get("Prefer").and_then(|value| value.to_str().ok());
-    prefer.is_some_and(|prefer| {
-        prefer
-            .split(',')
-            .any(|part| part.trim() == "return=representation")
-    })
+/// What the `Prefer` headers ask for.
+/// <https://learn.microsoft.com/power-apps/developer/data-platform/webapi/compose-http-requests-handle-errors#prefer-headers>
+#[derive(Default)]
+pub(super) struct Preferences {
+    /// Whether a create or an update asks for the record.
+    pub(super) representation: bool,
+    /// The annotations that are asked for, as they are written.
+    pub(super) annotations: Option<String>,
+}
+
+impl Preferences {
+    pub(super) fn of(headers: &HeaderMap) -> Preferences {
+        let mut preferences = Preferences::default();
+        let written = headers.get_all("Prefer").iter();
+        for part in written
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| split_outside(value, ',', '"'))
+        {
+            match part.trim() {
+                "return=representation" => preferences.representation = true,
+                part => {
+                    if let Some(names) = part.strip_prefix("odata.include-annotations=") {
+                        preferences.annotations = Some(names.trim_matches('"').to_owned());
+                    }
+                }
+            }
+        }
+        preferences
+    }
+
+    /// Whether an annotation is asked for; `*` stands for the rest of a name.
+    pub(super) fn wants(&self, annotation: &str) -> bool {
+        let names = self.annotations.iter().flat_map(|names| names.split(','));
+        names
+            .map(str::trim)
+            .any(|name| match name.strip_suffix('*') {
+                Some(start) => annotation.starts_with(start),
+                None => annotation == name,
+            })
+    }
 }
 
 /// A header's value, where it is text.

@@ -1,15 +1,14 @@
 //! The stand-in's tables: those whose columns and lookups the library knows, with the states that
 //! Dataverse documents, and any other, whose columns nobody here can check.
 //!
-//! phonecall: <https://learn.microsoft.com/power-apps/developer/data-platform/reference/entities/phonecall>,
-//! and likewise task, contact, account and incident (the last under Dynamics 365's own reference).
+//! The pages of the tables' references: [`connect_dynamics::dataverse::columns`].
 //! The alternate keys are not Dataverse's: an environment defines its own, and this one has defined
 //! contacts' e-mail address and accounts' number.
 
+use connect_dynamics::dataverse;
 pub(super) use connect_dynamics::dataverse::columns::{
-    Access, Column, Kind, Lookup, is_date_time, is_own_option,
+    Access, Column, Kind, KnownTable, Lookup, is_date_time, is_own_option,
 };
-use connect_dynamics::dataverse::{self, columns::KnownTable};
 
 /// A table.
 #[derive(Clone)]
@@ -46,7 +45,7 @@ const fn state(code: i64, name: &'static str, status_codes: &'static [i64]) -> S
 
 /// The states of the tables that are known, by their logical names.
 /// <https://learn.microsoft.com/power-apps/developer/data-platform/reference/entities/phonecall#BKMK_StatusCode>
-const STATES: [(&str, &[State]); 5] = [
+const STATES: [(&str, &[State]); 11] = [
     (
         "phonecall",
         &[
@@ -61,6 +60,53 @@ const STATES: [(&str, &[State]); 5] = [
             state(0, "TaskState.Open", &[2, 3, 4, 7]),
             state(1, "TaskState.Completed", &[5]),
             state(2, "TaskState.Canceled", &[6]),
+        ],
+    ),
+    (
+        "email",
+        &[
+            state(0, "EmailState.Open", &[1, 8]),
+            state(1, "EmailState.Completed", &[2, 3, 4, 6, 7]),
+            state(2, "EmailState.Canceled", &[5]),
+        ],
+    ),
+    (
+        "appointment",
+        &[
+            state(0, "AppointmentState.Open", &[1, 2]),
+            state(1, "AppointmentState.Completed", &[3]),
+            state(2, "AppointmentState.Canceled", &[4]),
+            state(3, "AppointmentState.Scheduled", &[5, 6]),
+        ],
+    ),
+    (
+        "lead",
+        &[
+            state(0, "LeadState.Open", &[1, 2]),
+            state(1, "LeadState.Qualified", &[3]),
+            state(2, "LeadState.Disqualified", &[4, 5, 6, 7]),
+        ],
+    ),
+    (
+        "opportunity",
+        &[
+            state(0, "OpportunityState.Open", &[1, 2]),
+            state(1, "OpportunityState.Won", &[3]),
+            state(2, "OpportunityState.Lost", &[4, 5]),
+        ],
+    ),
+    (
+        "queue",
+        &[
+            state(0, "QueueState.Active", &[1]),
+            state(1, "QueueState.Inactive", &[2]),
+        ],
+    ),
+    (
+        "queueitem",
+        &[
+            state(0, "QueueItemState.Active", &[1]),
+            state(1, "QueueItemState.Inactive", &[2]),
         ],
     ),
     (
@@ -103,8 +149,12 @@ impl Table {
         let logical_name = names.logical_name;
         let states = STATES.iter().find(|(name, _)| *name == logical_name);
         let is_activity = names.primary_key == ACTIVITY_KEY;
-        let privilege = match logical_name.chars().next() {
-            Some(first) if !is_activity => {
+        let privilege = match (logical_name.as_str(), logical_name.chars().next()) {
+            ("systemuser", _) => "User".to_owned(),
+            ("annotation", _) => "Note".to_owned(),
+            ("queueitem", _) => "Queue".to_owned(),
+            ("activityparty", _) => "Activity".to_owned(),
+            (_, Some(first)) if !is_activity => {
                 let rest = &logical_name[first.len_utf8()..];
                 format!("{}{rest}", first.to_uppercase())
             }
@@ -125,6 +175,12 @@ impl Table {
             primary_key: names.primary_key,
             logical_name,
         })
+    }
+
+    /// A table that is known, by its logical name.
+    pub(super) fn of_logical_name(name: &str) -> Option<Table> {
+        let known = KnownTable::by_logical_name(name)?;
+        Table::of(known.entity_set, &[])
     }
 
     /// Activities share one key space.
@@ -155,6 +211,28 @@ impl Table {
 
     pub(super) fn lookups(&self) -> &'static [Lookup] {
         self.known.map_or(&[], |known| known.lookups)
+    }
+
+    /// The lookups that a navigation property sets: one for each table whose records it takes.
+    pub(super) fn lookups_of(&self, property: &str) -> Vec<&'static Lookup> {
+        let known = self.known.into_iter();
+        known.flat_map(|known| known.lookups_of(property)).collect()
+    }
+
+    pub(super) fn is_owned(&self) -> bool {
+        self.known.is_some_and(KnownTable::is_owned)
+    }
+
+    /// Whether no request writes it by its own name: parties are written with their activity.
+    /// <https://learn.microsoft.com/power-apps/developer/data-platform/reference/entities/activityparty#messages>
+    pub(super) fn is_written_by_others(&self) -> bool {
+        self.logical_name == "activityparty"
+    }
+
+    /// Whether the application user may only read it: users, teams and queues are an administrator's.
+    pub(super) fn is_administered(&self) -> bool {
+        let administered = ["systemuser", "team", "queue"];
+        administered.contains(&self.logical_name.as_str())
     }
 }
 

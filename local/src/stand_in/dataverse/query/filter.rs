@@ -1,5 +1,5 @@
 //! `$filter`: `eq`, `ne`, `gt`, `ge`, `lt`, `le`, `and`, `or`, `not`, `contains`, `startswith`,
-//! `endswith`, parentheses and `null`.
+//! `endswith`, `Microsoft.Dynamics.CRM.In` and `NotIn`, parentheses and `null`.
 //!
 //! <https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/filter-rows>
 
@@ -8,10 +8,13 @@ use std::cmp::Ordering;
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
-use super::super::{
-    error::Refusal,
-    request::Options,
-    schema::{Kind, Table, is_date_time},
+use super::{
+    super::{
+        error::Refusal,
+        request::Options,
+        schema::{Kind, Table, is_date_time},
+    },
+    like::like,
 };
 
 /// A parsed filter.
@@ -21,8 +24,20 @@ pub(super) enum Filter {
     Or(Box<Filter>, Box<Filter>),
     Not(Box<Filter>),
     Compare(String, Operator, Json),
+    /// Two columns of the record.
+    Columns(String, Operator, String),
     Text(Function, String, String),
+    In(String, Vec<Json>),
 }
+
+/// The most conditions that a query has.
+/// <https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/filter-rows#condition-limits>
+const MOST_CONDITIONS: usize = 500;
+
+/// What is said of a list that is no JSON, such as one with a single quote too many.
+const INVALID_LIST: &str = "Invalid JSON. A comma character ',' was expected in scope 'Array'. Every two elements in an array and properties of an object must be separated by commas.";
+
+const FUNCTIONS: &str = "Microsoft.Dynamics.CRM.";
 
 #[derive(Debug, PartialEq, Clone, Copy)]
 pub(super) enum Operator {
@@ -46,13 +61,17 @@ enum Token {
     Open,
     Close,
     Comma,
+    OpenList,
+    CloseList,
+    Is,
     Word(String),
     Text(String),
 }
 
 impl Filter {
     /// Parses a filter against a table. The options hold the values of its parameter aliases (`@p`).
-    /// <https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/filter-rows#use-parameter-aliases-with-query-options>
+    /// One that has no value is null.
+    /// <https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/overview#use-parameter-aliases-with-query-options>
     ///
     /// # Errors
     /// What Dataverse answers to a filter that it cannot read.
@@ -60,14 +79,10 @@ impl Filter {
         let mut written = Vec::new();
         for token in tokens(text)? {
             match token {
-                Token::Word(alias) if alias.starts_with('@') => match options.get(&alias) {
-                    Some(value) => written.extend(tokens(value)?),
-                    None => {
-                        return Err(Refusal::malformed(format!(
-                            "Missing value for the parameter alias '{alias}'."
-                        )));
-                    }
-                },
+                Token::Word(alias) if alias.starts_with('@') => {
+                    let value = options.get(&alias).map_or("null", String::as_str);
+                    written.extend(tokens(value)?);
+                }
                 token => written.push(token),
             }
         }
@@ -78,11 +93,26 @@ impl Filter {
         };
         let filter = parser.or()?;
         match parser.peek() {
+            None if filter.conditions() > MOST_CONDITIONS => Err(Refusal::new(
+                400,
+                "0x8004430C",
+                "Number of conditions in query exceeded maximum limit.",
+            )),
             None => Ok(filter),
             Some(_) => Err(Refusal::malformed(format!(
                 "Syntax error at position {} in '{text}'.",
                 parser.at
             ))),
+        }
+    }
+
+    fn conditions(&self) -> usize {
+        match self {
+            Filter::And(left, right) | Filter::Or(left, right) => {
+                left.conditions() + right.conditions()
+            }
+            Filter::Not(inner) => inner.conditions(),
+            _ => 1,
         }
     }
 
@@ -94,35 +124,44 @@ impl Filter {
             Filter::Not(inner) => !inner.matches(record),
             Filter::Compare(column, operator, wanted) => {
                 let value = record.get(column).unwrap_or(&Json::Null);
-                match operator {
-                    Operator::Equal => compare(value, wanted) == Some(Ordering::Equal),
-                    Operator::NotEqual => compare(value, wanted) != Some(Ordering::Equal),
-                    _ if value.is_null() || wanted.is_null() => false,
-                    Operator::Greater => compare(value, wanted) == Some(Ordering::Greater),
-                    Operator::GreaterOrEqual => matches!(
-                        compare(value, wanted),
-                        Some(Ordering::Greater | Ordering::Equal)
-                    ),
-                    Operator::Less => compare(value, wanted) == Some(Ordering::Less),
-                    Operator::LessOrEqual => matches!(
-                        compare(value, wanted),
-                        Some(Ordering::Less | Ordering::Equal)
-                    ),
+                operator.holds(value, wanted)
+            }
+            Filter::Columns(left, operator, right) => {
+                let value = |column: &String| record.get(column).filter(|value| !value.is_null());
+                match (value(left), value(right)) {
+                    (Some(left), Some(right)) => operator.holds(left, right),
+                    _ => false,
                 }
             }
             Filter::Text(function, column, wanted) => {
-                let value = record
-                    .get(column)
-                    .and_then(Json::as_str)
-                    .unwrap_or_default()
-                    .to_lowercase();
-                let wanted = wanted.to_lowercase();
-                match function {
-                    Function::Contains => value.contains(&wanted),
-                    Function::StartsWith => value.starts_with(&wanted),
-                    Function::EndsWith => value.ends_with(&wanted),
-                }
+                let pattern = match function {
+                    Function::Contains => format!("%{wanted}%"),
+                    Function::StartsWith => format!("{wanted}%"),
+                    Function::EndsWith => format!("%{wanted}"),
+                };
+                let value = record.get(column).and_then(Json::as_str);
+                value.is_some_and(|value| like(value, &pattern))
             }
+            Filter::In(column, wanted) => {
+                let value = record.get(column).unwrap_or(&Json::Null);
+                let mut wanted = wanted.iter();
+                wanted.any(|wanted| compare(value, wanted) == Some(Ordering::Equal))
+            }
+        }
+    }
+}
+
+impl Operator {
+    fn holds(self, value: &Json, wanted: &Json) -> bool {
+        let order = compare(value, wanted);
+        match self {
+            Operator::Equal => order == Some(Ordering::Equal),
+            Operator::NotEqual => order != Some(Ordering::Equal),
+            _ if value.is_null() || wanted.is_null() => false,
+            Operator::Greater => order == Some(Ordering::Greater),
+            Operator::GreaterOrEqual => order.is_some_and(Ordering::is_ge),
+            Operator::Less => order == Some(Ordering::Less),
+            Operator::LessOrEqual => order.is_some_and(Ordering::is_le),
         }
     }
 }
@@ -151,34 +190,42 @@ pub(super) fn compare(left: &Json, right: &Json) -> Option<Ordering> {
 fn tokens(text: &str) -> Result<Vec<Token>, Refusal> {
     let mut tokens = Vec::new();
     let mut chars = text.chars().peekable();
+    let mut is_in_list = false;
     while let Some(&c) = chars.peek() {
         match c {
             c if c.is_whitespace() => {
                 chars.next();
             }
-            '(' | ')' | ',' => {
+            '(' | ')' | ',' | '=' | '[' | ']' => {
                 chars.next();
+                is_in_list = c == '[' || is_in_list && c != ']';
                 tokens.push(match c {
                     '(' => Token::Open,
                     ')' => Token::Close,
+                    '=' => Token::Is,
+                    '[' => Token::OpenList,
+                    ']' => Token::CloseList,
                     _ => Token::Comma,
                 });
             }
-            '\'' => {
+            '\'' | '"' => {
                 chars.next();
                 let mut literal = String::new();
                 loop {
                     match chars.next() {
+                        None if is_in_list => return Err(Refusal::malformed(INVALID_LIST)),
                         None => {
                             return Err(Refusal::malformed(format!(
                                 "There is an unterminated string literal in '{text}'."
                             )));
                         }
-                        Some('\'') if chars.peek() == Some(&'\'') => {
+                        // A list is JSON, where a quote is not doubled.
+                        Some('\'') if c == '\'' && !is_in_list && chars.peek() == Some(&'\'') => {
                             chars.next();
                             literal.push('\'');
                         }
-                        Some('\'') => break,
+                        Some('\\') if is_in_list => literal.extend(chars.next()),
+                        Some(end) if end == c => break,
                         Some(c) => literal.push(c),
                     }
                 }
@@ -187,7 +234,7 @@ fn tokens(text: &str) -> Result<Vec<Token>, Refusal> {
             _ => {
                 let mut word = String::new();
                 while let Some(&c) = chars.peek() {
-                    if c.is_whitespace() || matches!(c, '(' | ')' | ',' | '\'') {
+                    if c.is_whitespace() || matches!(c, '(' | ')' | ',' | '\'' | '=' | '[' | ']') {
                         break;
                     }
                     word.push(c);
@@ -290,7 +337,12 @@ impl Parser<'_> {
             self.expect(&Token::Close)?;
             return Ok(Filter::Text(function, column, wanted));
         }
-        if word.starts_with("Microsoft.Dynamics.CRM.") || word.contains('/') {
+        match word.strip_prefix(FUNCTIONS) {
+            Some("In") => return self.list(),
+            Some("NotIn") => return Ok(Filter::Not(Box::new(self.list()?))),
+            _ => {}
+        }
+        if word.starts_with(FUNCTIONS) || word.contains('/') {
             return Err(Refusal::not_modelled(&format!("`{word}` in $filter")));
         }
         if self.peek() == Some(&Token::Open) {
@@ -322,6 +374,13 @@ impl Parser<'_> {
         };
         let literal = match self.next() {
             Some(Token::Text(text)) => (Json::String(text), true),
+            // https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/filter-rows#column-comparison
+            Some(Token::Word(other)) if self.table.known.is_some() && self.table.has(&other) => {
+                if self.table.kind(&other).map(Kind::edm) != kind.map(Kind::edm) {
+                    return Err(incompatible(kind, operator));
+                }
+                return Ok(Filter::Columns(word, operator, other));
+            }
             Some(Token::Word(word)) => (literal(&word)?, false),
             _ => return Err(Refusal::malformed("Syntax error: a literal is expected.")),
         };
@@ -340,11 +399,73 @@ impl Parser<'_> {
         if fits {
             Ok(Filter::Compare(word, operator, literal))
         } else {
-            Err(Refusal::malformed(format!(
-                "A binary operator with incompatible types was detected. Found operand types '{}' and another for operator kind '{operator:?}'.",
-                kind.map_or("", Kind::edm)
-            )))
+            Err(incompatible(kind, operator))
         }
+    }
+
+    /// What stands behind `In`: `(PropertyName='lastname',PropertyValues=["Ada","O'Hara"])`.
+    /// <https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/filter-rows#manage-single-quotes>
+    fn list(&mut self) -> Result<Filter, Refusal> {
+        self.expect(&Token::Open)?;
+        self.parameter("PropertyName")?;
+        let Some(Token::Text(name)) = self.next() else {
+            return Err(Refusal::malformed(
+                "Syntax error: `PropertyName` is a column in single quotes.",
+            ));
+        };
+        let known = self.table.known;
+        let column = if known.is_some_and(|known| known.has_lookup(&name)) {
+            format!("_{name}_value")
+        } else {
+            name
+        };
+        self.check_column(&column)?;
+        self.expect(&Token::Comma)?;
+        self.parameter("PropertyValues")?;
+        self.expect(&Token::OpenList)?;
+        let mut values = Vec::new();
+        loop {
+            match self.next() {
+                Some(Token::Text(text)) => values.push(self.value_of(&column, text)?),
+                _ => {
+                    return Err(Refusal::malformed(
+                        "Syntax error: `PropertyValues` is a list of texts.",
+                    ));
+                }
+            }
+            match self.next() {
+                Some(Token::Comma) => {}
+                Some(Token::CloseList) => break,
+                _ => {
+                    return Err(Refusal::malformed(INVALID_LIST));
+                }
+            }
+        }
+        self.expect(&Token::Close)?;
+        Ok(Filter::In(column, values))
+    }
+
+    fn parameter(&mut self, name: &str) -> Result<(), Refusal> {
+        self.expect(&Token::Word(name.to_owned()))?;
+        self.expect(&Token::Is)
+    }
+
+    /// A column's value as it is written in a list, where all values are texts.
+    fn value_of(&self, column: &str, text: String) -> Result<Json, Refusal> {
+        let kind = self.table.kind(column);
+        let value = match kind {
+            None | Some(Kind::Text(_)) => Some(Json::from(text.as_str())),
+            Some(Kind::Integer(_) | Kind::Choice(_)) => text.parse().ok().map(|n: i64| n.into()),
+            Some(Kind::Boolean) => text.parse().ok().map(|is: bool| is.into()),
+            Some(Kind::Guid) => Uuid::try_parse(&text).ok().map(|id| id.to_string().into()),
+            Some(Kind::DateTime) => is_date_time(&text).then(|| text.as_str().into()),
+        };
+        value.ok_or_else(|| {
+            Refusal::malformed(format!(
+                "Cannot convert the literal '{text}' to the expected type '{}'.",
+                kind.map_or("", Kind::edm)
+            ))
+        })
     }
 
     fn check_column(&self, column: &str) -> Result<(), Refusal> {
@@ -353,6 +474,13 @@ impl Parser<'_> {
         }
         Err(Refusal::no_property(self.table, column))
     }
+}
+
+fn incompatible(kind: Option<Kind>, operator: Operator) -> Refusal {
+    Refusal::malformed(format!(
+        "A binary operator with incompatible types was detected. Found operand types '{}' and another for operator kind '{operator:?}'.",
+        kind.map_or("", Kind::edm)
+    ))
 }
 
 fn literal(word: &str) -> Result<Json, Refusal> {
@@ -379,7 +507,12 @@ mod tests {
 
     fn parse(filter: &str) -> Result<Filter, Refusal> {
         let table = Table::of("phonecalls", &[]).unwrap();
-        let aliases = [("@p", "'+15550100'"), ("@id", ID)];
+        let aliases = [
+            ("@p", "'+15550100'"),
+            ("@id", ID),
+            ("@name", "'phonenumber'"),
+            ("@list", "[\"x\",\"+15550100\"]"),
+        ];
         let aliases = aliases.map(|(name, value)| (name.to_owned(), value.to_owned()));
         Filter::parse(&table, filter, &Options::from(aliases))
     }
@@ -419,6 +552,47 @@ mod tests {
             ("activityid eq 5d3f6a1e-9c7b-4e52-8f0a-2b1c4d6e8f90", true),
             ("phonenumber eq @p and activityid eq @id", true),
             ("new_score gt 6 and new_name eq null", true),
+            ("category eq @nothing", true),
+            ("not contains(category,'x')", true),
+            ("contains(subject,'call%hara')", true),
+            ("startswith(phonenumber,'+1_55')", true),
+            ("endswith(phonenumber,'010[^1-9]')", true),
+            ("contains(subject,'100[%]')", false),
+            ("subject eq phonenumber", false),
+            ("subject ne phonenumber", true),
+            ("category eq subcategory", false),
+            (
+                "Microsoft.Dynamics.CRM.In(PropertyName='phonenumber',PropertyValues=['15550100','+15550100'])",
+                true,
+            ),
+            (
+                "Microsoft.Dynamics.CRM.In(PropertyName='subject',PropertyValues=[\"x\",\"Call about O'Hara\"])",
+                true,
+            ),
+            (
+                "not Microsoft.Dynamics.CRM.In(PropertyName='subject',PropertyValues=['x'])",
+                true,
+            ),
+            (
+                "Microsoft.Dynamics.CRM.NotIn(PropertyName='phonenumber',PropertyValues=['+15550100'])",
+                false,
+            ),
+            (
+                "Microsoft.Dynamics.CRM.In(PropertyName='actualdurationminutes',PropertyValues=[\"4\",\"5\"])",
+                true,
+            ),
+            (
+                "Microsoft.Dynamics.CRM.In(PropertyName='activityid',PropertyValues=['5D3F6A1E-9C7B-4E52-8F0A-2B1C4D6E8F90'])",
+                true,
+            ),
+            (
+                "Microsoft.Dynamics.CRM.In(PropertyName='regardingobjectid',PropertyValues=['5d3f6a1e-9c7b-4e52-8f0a-2b1c4d6e8f90'])",
+                false,
+            ),
+            (
+                "Microsoft.Dynamics.CRM.In(PropertyName=@name,PropertyValues=@list) and leftvoicemail eq false",
+                true,
+            ),
             (
                 "leftvoicemail eq false or actualdurationminutes gt 100",
                 true,
@@ -448,7 +622,35 @@ mod tests {
                 "incompatible types was detected. Found operand types 'Edm.DateTimeOffset'",
             ),
             ("subject eq 2026-02-05", "incompatible types"),
-            ("phonenumber eq @q", "Missing value for the parameter alias"),
+            ("subject eq leftvoicemail", "incompatible types"),
+            (
+                "Microsoft.Dynamics.CRM.In(PropertyName='subject',PropertyValues=['O'Hara'])",
+                "A comma character ',' was expected in scope 'Array'",
+            ),
+            (
+                "Microsoft.Dynamics.CRM.In(PropertyName='subject',PropertyValues=['O''Hara'])",
+                "A comma character ',' was expected in scope 'Array'",
+            ),
+            (
+                "Microsoft.Dynamics.CRM.In(PropertyName='subjekt',PropertyValues=['x'])",
+                "Could not find a property named 'subjekt'",
+            ),
+            (
+                "Microsoft.Dynamics.CRM.In(PropertyName='leftvoicemail',PropertyValues=['x'])",
+                "expected type 'Edm.Boolean'",
+            ),
+            (
+                "Microsoft.Dynamics.CRM.In(PropertyName='subject',PropertyValues=[])",
+                "list of texts",
+            ),
+            (
+                "Microsoft.Dynamics.CRM.In(PropertyName='subject')",
+                "Syntax error",
+            ),
+            (
+                "Microsoft.Dynamics.CRM.Like(PropertyName='subject',PropertyValue='x')",
+                "does not model `Microsoft.Dynamics.CRM.Like`",
+            ),
             (
                 "subjekt eq 'x'",
                 "Could not find a property named 'subjekt'",
@@ -464,5 +666,15 @@ mod tests {
             let refused = parse(filter).unwrap_err().message;
             assert!(refused.contains(message), "{filter}: {refused}");
         }
+    }
+    #[test]
+    fn a_filter_has_five_hundred_conditions_at_the_most() {
+        let conditions = |count| vec!["subject eq 'x'"; count].join(" or ");
+        assert!(parse(&conditions(500)).is_ok());
+        let refused = parse(&conditions(501)).unwrap_err();
+        assert_eq!(
+            (refused.status, refused.message.as_str()),
+            (400, "Number of conditions in query exceeded maximum limit.")
+        );
     }
 }
