@@ -63,7 +63,10 @@ fn render(integration: &Integration, step: Step, event: Event) -> String {
             }
         };
         let answer = match &rendered.sending {
-            Sending::Nothing => Json::Null,
+            Sending::Nothing => {
+                text += "no request: the step sends no request\n";
+                Json::Null
+            }
             Sending::Request(request) => {
                 write_request(&mut text, request);
                 json!({"activityid": contact.id.to_string()})

@@ -13,6 +13,7 @@ pub(crate) const CUSTOMER: &str = "customer";
 pub(crate) const NEW_CUSTOMER: &str = "new-customer";
 pub(crate) const AGENT: &str = "agent";
 pub(crate) const LINK: &str = "link";
+pub(crate) const LINK_PARTIES: &str = "link-parties";
 
 /// How the customer of a contact is found, before the step's requests.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
-pub(crate) use self::customer::{AGENT, CUSTOMER, LINK, NEW_CUSTOMER};
+pub(crate) use self::customer::{AGENT, CUSTOMER, LINK, LINK_PARTIES, NEW_CUSTOMER};
 pub use self::{
     credential::{CertificateConfiguration, Credential, FederationConfiguration},
     customer::{

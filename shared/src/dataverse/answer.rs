@@ -27,6 +27,9 @@ pub struct Response {
     pub record_id: Option<Uuid>,
     /// How often the request was sent.
     pub attempts: u32,
+    /// Whether a create met the record that one before it had made. What that one said of the record, nobody
+    /// knows here.
+    pub was_there: bool,
 }
 
 /// Reads the answer to a request.
@@ -93,6 +96,7 @@ pub(super) fn read(request: &Request, answer: Answer) -> Result<Response, Dynami
         body,
         record_id,
         attempts: 1,
+        was_there: false,
     })
 }
 

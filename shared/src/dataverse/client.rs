@@ -246,9 +246,11 @@ impl Dynamics {
                 body: request.only_its_id(),
                 record_id: Some(*record_id),
                 attempts: 1,
+                was_there: true,
             }),
             read => read.map(|response| Response {
                 record_id: Some(*record_id),
+                was_there: true,
                 ..response
             }),
         }
@@ -298,6 +300,7 @@ impl Dynamics {
             Method::Get => reqwest::Method::GET,
             Method::Post => reqwest::Method::POST,
             Method::Patch => reqwest::Method::PATCH,
+            Method::Put => reqwest::Method::PUT,
         };
         let mut http = client
             .request(method, format!("{}{}", self.service_root, request.path))

@@ -24,6 +24,9 @@ pub enum Method {
     Get,
     Post,
     Patch,
+    /// No request of a configuration: what it replaces as a whole is the business of this library.
+    #[serde(skip)]
+    Put,
 }
 
 /// What a request does, and so whether it may be repeated.
@@ -38,6 +41,8 @@ pub enum Kind {
     /// Updates a record that exists; sent with `If-Match: *`, so it can never create one.
     Update,
     Read,
+    /// Replaces a list that belongs to a record.
+    Replace,
     /// A POST to anything else than an entity set: it is not known what repeating it does.
     Action,
 }
@@ -48,6 +53,7 @@ impl Method {
             Method::Get => "GET",
             Method::Post => "POST",
             Method::Patch => "PATCH",
+            Method::Put => "PUT",
         }
     }
 }

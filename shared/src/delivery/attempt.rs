@@ -21,7 +21,7 @@ const MAX_RESPONSE_BYTES: usize = 100 * 1024;
 
 /// What is to be done for a request that is due.
 pub(super) enum Decision {
-    Send(Sending, Option<RequestKey>),
+    Send(Rendered),
     /// Nothing is sent, and this becomes of the request.
     Settle(Outcome),
 }
@@ -29,8 +29,8 @@ pub(super) enum Decision {
 /// What becomes of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Outcome {
-    /// Dynamics has taken it. The record that it made is to be told more later, by this other request.
-    Delivered(Box<Response>, Option<RequestKey>),
+    /// Dynamics has taken it. The record that it made is to be told more later, by these other requests.
+    Delivered(Box<Response>, Vec<RequestKey>),
     /// There was nothing to send.
     Done,
     /// It stays pending for so long.
@@ -56,11 +56,7 @@ pub(super) fn decide(key: &RequestKey, history: &History, integration: &Integrat
     if let Some(unmet) = history.unmet(key, integration) {
         return settle(key, history, Outcome::Unmet(unmet));
     }
-    let Rendered {
-        sending,
-        gaps,
-        owes,
-    } = match integration.render(key, history) {
+    let rendered = match integration.render(key, history) {
         Ok(rendered) => rendered,
         Err(RenderError::NotConfigured(reason)) => {
             return Decision::Settle(Outcome::Skipped(reason));
@@ -70,12 +66,12 @@ pub(super) fn decide(key: &RequestKey, history: &History, integration: &Integrat
         }
         Err(error) => return settle(key, history, Outcome::Failed(error.to_string())),
     };
-    for gap in gaps {
+    for gap in &rendered.gaps {
         tracing::warn!(%contact_id, integration = integration.name(), step = %key.step(), request = key.request(), field = gap.field, reason = gap.reason, "a field goes without an attribute");
     }
-    match sending {
+    match rendered.sending {
         Sending::Nothing => Decision::Settle(Outcome::Done),
-        sending => Decision::Send(sending, owes),
+        _ => Decision::Send(rendered),
     }
 }
 
@@ -87,7 +83,13 @@ fn settle(key: &RequestKey, history: &History, outcome: Outcome) -> Decision {
 impl Decision {
     /// The request that must not be repeated, if it is one.
     pub(super) fn must_not_be_repeated(&self) -> bool {
-        matches!(self, Decision::Send(Sending::Request(request), _) if !request.is_repeatable())
+        match self {
+            Decision::Send(Rendered {
+                sending: Sending::Request(request),
+                ..
+            }) => !request.is_repeatable(),
+            _ => false,
+        }
     }
 }
 
@@ -103,13 +105,13 @@ pub(super) struct Attempt<'a> {
 impl Attempt<'_> {
     /// Does what was decided, and judges the answer.
     pub(super) async fn carry_out(&self, decision: &Decision) -> Outcome {
-        let (sending, owes) = match decision {
+        let rendered = match decision {
             Decision::Settle(outcome) => return outcome.clone(),
-            Decision::Send(sending, owes) => (sending, owes),
+            Decision::Send(rendered) => rendered,
         };
         let began = Instant::now();
-        let outcome = match sending {
-            Sending::Request(request) => self.request(request, owes.as_ref()).await,
+        let outcome = match &rendered.sending {
+            Sending::Request(request) => self.request(request, rendered).await,
             Sending::Customer(query) => self.customer(query).await,
             Sending::Agent(query) => self.agent(query).await,
             Sending::Nothing => Outcome::Done,
@@ -118,7 +120,7 @@ impl Attempt<'_> {
         outcome
     }
 
-    async fn request(&self, request: &Request, owes: Option<&RequestKey>) -> Outcome {
+    async fn request(&self, request: &Request, rendered: &Rendered) -> Outcome {
         let mut response = match self.send(request).await {
             Ok(response) => response,
             Err(error) => return self.judge(&error, request),
@@ -128,7 +130,10 @@ impl Attempt<'_> {
         if bytes > MAX_RESPONSE_BYTES || self.key.is_of_object() {
             integration.reduce(self.key, &mut response.body);
         }
-        Outcome::Delivered(Box::new(response), owes.cloned())
+        // A record that was there already was made when less was known of the customer, perhaps.
+        let is_unlinked = rendered.is_unlinked || response.was_there;
+        let owes = rendered.links.iter().filter(|_| is_unlinked).cloned();
+        Outcome::Delivered(Box::new(response), owes.collect())
     }
 
     /// Looks in all tables at once.
@@ -193,8 +198,9 @@ fn found(what: Map<String, Json>, attempts: u32) -> Outcome {
         body: what,
         record_id: None,
         attempts,
+        was_there: false,
     };
-    Outcome::Delivered(Box::new(response), None)
+    Outcome::Delivered(Box::new(response), Vec::new())
 }
 
 /// What an error means for the request.
@@ -255,7 +261,7 @@ impl Outcome {
             Outcome::Delivered(response, owes) => {
                 let body = integration.keeps(key).then(|| response.body.clone());
                 history.delivered(key, response.record_id, body, now);
-                if let Some(owed) = owes {
+                for owed in owes {
                     history.owe(owed, now);
                 }
             }

@@ -12,8 +12,9 @@ use super::{
 use crate::{
     configuration::{
         self, AGENT, CUSTOMER, Configuration, ConfigurationError, CustomerConfiguration,
-        CustomerTable, LINK, NEW_CUSTOMER, NewCustomer, Opening, PastedObject, Reading, ReplyKey,
-        RequestConfiguration, ScreenPopConfiguration, StepView, WithMany, is_identifier, is_name,
+        CustomerTable, LINK, LINK_PARTIES, NEW_CUSTOMER, NewCustomer, Opening, PastedObject,
+        Reading, ReplyKey, RequestConfiguration, ScreenPopConfiguration, StepView, WithMany,
+        is_identifier, is_name,
     },
     dataverse::{Method, Table, columns::KnownTable},
     history::Need,
@@ -155,7 +156,8 @@ impl Compiler {
                     self.problem(format!(
                         "{field}.name: it must be letters, digits, `-` and `_`"
                     ));
-                } else if [CUSTOMER, NEW_CUSTOMER, AGENT, LINK].contains(&name.as_str())
+                } else if [CUSTOMER, NEW_CUSTOMER, AGENT, LINK, LINK_PARTIES]
+                    .contains(&name.as_str())
                     || name.parse::<Step>().is_ok()
                 {
                     self.problem(format!(
@@ -185,7 +187,7 @@ impl Compiler {
         let links_later = view.customer.is_some_and(|customer| customer.link_later);
         let mut found = Vec::new();
         let mut requests = Vec::new();
-        let mut link = None;
+        let mut links = Vec::new();
         if let Some(customer) = view.customer {
             let place = format!("steps.{step}.customer");
             self.customer_of_step(step, &place, customer, &mut found);
@@ -208,21 +210,18 @@ impl Compiler {
             let mut uses = Uses::default();
             let when = self.condition(&format!("{field}.when"), request.when.as_deref(), &mut uses);
             let mut template = self.request(field, request);
-            let mut later = None;
+            let mut divided = None;
             if let Some(template) = &mut template
                 && is_main
                 && has_customer
-                && let Some(body) = template.body.take()
+                && request.creates()
+                && let Some(body) = &mut template.body
             {
-                let is_customer = |used: &ResponseUse| used.source == Source::Customer;
-                let divided = body.divide(is_customer).filter(|_| request.creates());
-                template.body = Some(match divided {
-                    Some((without, with)) => {
-                        later = Some(with);
-                        if links_later { without } else { body }
-                    }
-                    None => body,
-                });
+                let parts = body.divide(|used| used.source == Source::Customer);
+                if links_later {
+                    *body = parts.without.clone();
+                }
+                divided = Some(parts);
             }
             if let Some(template) = &template {
                 uses.add(template.address.responses(), Need::Required);
@@ -259,8 +258,14 @@ impl Compiler {
                 is_found = true;
                 requests.append(&mut found);
             }
-            if let Some(body) = later {
-                link = Some(self.link(step, field, body));
+            if let Some(parts) = divided {
+                let fields = parts.with.map(|body| (LINK, What::Link(body)));
+                let parties = parts
+                    .parties
+                    .map(|body| (LINK_PARTIES, What::LinkParties(body)));
+                for (name, what) in fields.into_iter().chain(parties) {
+                    links.push(self.link(step, field, name, what));
+                }
             }
         }
         // Nothing went before the look-up.
@@ -273,12 +278,10 @@ impl Compiler {
                 needs: BTreeMap::new(),
             });
         }
-        if link
-            .as_ref()
-            .is_some_and(|link| link.needs.contains_key(&(step, Some(AGENT.to_owned()))))
-        {
-            names_agent = true;
-        }
+        let agent = (step, Some(AGENT.to_owned()));
+        names_agent |= links
+            .iter()
+            .any(|link: &CompiledRequest| link.needs.contains_key(&agent));
         let sent: Vec<Place> = requests.iter().map(|sent| sent.place.clone()).collect();
         let screen_pop = view
             .screen_pop
@@ -290,7 +293,7 @@ impl Compiler {
         }
         CompiledStep {
             requests,
-            link,
+            links,
             screen_pop,
         }
     }
@@ -309,22 +312,22 @@ impl Compiler {
     }
 
     /// What a record is told of a customer who was found after it was made.
-    fn link(&mut self, step: Step, field: &str, body: Body) -> CompiledRequest {
+    fn link(&mut self, step: Step, field: &str, name: &str, what: What) -> CompiledRequest {
         let mut uses = Uses::default();
-        uses.add(body.responses(), Need::Expected);
-        let place = (step, Some(LINK.to_owned()));
-        // The look-up is none that the link could do without.
+        if let What::Link(body) | What::LinkParties(body) = &what {
+            uses.add(body.responses(), Need::Expected);
+        }
+        let place = (step, Some(name.to_owned()));
+        // The look-up is none that a link could do without.
         uses.uses
             .retain(|(used, _)| used.source != Source::Customer);
         let mut needs = self.needs(field, &place, &[], &uses);
         needs.insert((step, None), Need::Required);
-        for (needed, need) in self.customer_needs(Need::Required) {
-            needs.insert(needed, need);
-        }
+        needs.extend(self.customer_needs(Need::Required));
         CompiledRequest {
             place,
             when: None,
-            what: What::Link(body),
+            what,
             needs,
         }
     }
@@ -582,7 +585,7 @@ impl Compiler {
                 self.problem(format!("{field}.body: a GET has no body; leave it out"));
                 None
             }
-            (Method::Get, _) | (Method::Post, None) => None,
+            (Method::Get, _) | (Method::Post | Method::Put, None) => None,
             (Method::Patch, None) => {
                 self.problem(format!(
                     "{field}.body: a PATCH needs a body, the columns to update"

@@ -6,7 +6,8 @@
 //!
 //! Besides the requests that its author writes a step may have four more: one that looks for the customer
 //! (`customer`), one that creates the customer who was not found (`new_customer`), one that looks for the
-//! agent's user (`agent`), and one that links the step's record to a customer who was found later (`link`).
+//! agent's user (`agent`), and one that links the step's record to a customer who was found later (`link`,
+//! and `link-parties` for the parties of an activity, which no update takes).
 
 mod advice;
 mod agent;
@@ -18,13 +19,13 @@ use std::{
     sync::Arc,
 };
 
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
 
 use self::customer::{CustomerSearch, NoQuery};
 use crate::{
     configuration::{
-        AGENT, CUSTOMER, Configuration, Connection, LINK, NEW_CUSTOMER, Opening, ScreenPopTarget,
+        AGENT, CUSTOMER, Configuration, Connection, NEW_CUSTOMER, Opening, ScreenPopTarget,
         StepView, WithoutStart,
     },
     dataverse::{Kind, Method, Request, Response},
@@ -55,7 +56,7 @@ struct CompiledStep {
     /// In the order in which they are sent.
     requests: Vec<CompiledRequest>,
     /// What tells the main request's record of a customer who was found after it was made.
-    link: Option<CompiledRequest>,
+    links: Vec<CompiledRequest>,
     screen_pop: Option<ScreenPop>,
 }
 
@@ -76,6 +77,9 @@ enum What {
     Request(RequestTemplate),
     /// An update of the main request's record with these fields.
     Link(Body),
+    /// New parties of the main request's record, an activity.
+    /// <https://learn.microsoft.com/power-apps/developer/data-platform/webapi/associate-disassociate-entities-using-web-api>
+    LinkParties(Body),
     /// Nothing: opening the page is the agent's side.
     Page,
 }
@@ -103,8 +107,10 @@ pub enum Wanted {
 pub struct Rendered {
     pub sending: Sending,
     pub gaps: Vec<Gap>,
-    /// What the record is to be told later, as its customer is not known yet.
-    pub owes: Option<RequestKey>,
+    /// The requests that can tell the record of its customer later.
+    pub links: Vec<RequestKey>,
+    /// Whether they are needed, as the customer is not known yet.
+    pub is_unlinked: bool,
 }
 
 /// What is to be sent.
@@ -251,12 +257,16 @@ impl Integration {
                 let (request, gaps) = request.render(&self.templates, &scope, id)?;
                 (Sending::Request(request), gaps)
             }
-            What::Link(body) => self.render_link(key, body, history, &scope)?,
+            What::Link(body) | What::LinkParties(body) => {
+                let is_parties = matches!(request.what, What::LinkParties(_));
+                self.render_link(key, body, is_parties, history, &scope)?
+            }
         };
         Ok(Rendered {
             sending,
             gaps,
-            owes: self.owes(key, history),
+            links: self.links(key),
+            is_unlinked: self.is_unlinked(key, history),
         })
     }
 
@@ -293,6 +303,7 @@ impl Integration {
         &self,
         key: &RequestKey,
         body: &Body,
+        is_parties: bool,
         history: &History,
         scope: &Arc<Scope>,
     ) -> Result<(Sending, Vec<Gap>), RenderError> {
@@ -308,33 +319,46 @@ impl Integration {
             let reason = "there is no customer to link the record to".to_owned();
             return Err(RenderError::NotWanted(reason));
         }
-        let rendered = body.render(&self.templates, scope);
+        let mut rendered = body.render(&self.templates, scope);
         let table = &request.table;
-        let update = Request {
+        let mut update = Request {
             method: Method::Patch,
             path: format!("{}({id})", table.entity_set),
-            body: Some(rendered.json),
+            body: None,
             kind: Kind::Update,
             primary_key: table.primary_key.clone(),
         };
+        if is_parties {
+            let property = body.parties_property();
+            let parties = rendered
+                .json
+                .shift_remove(property)
+                .unwrap_or_else(|| json!([]));
+            rendered.json.insert("value".into(), parties);
+            update.path = format!("{}/{property}", update.path);
+            (update.method, update.kind) = (Method::Put, Kind::Replace);
+        }
+        update.body = Some(rendered.json);
         Ok((Sending::Request(update), rendered.gaps))
     }
 
-    /// What a main request's record is to be told later: when its customer is looked for after it, or when
-    /// that look-up has failed and may be repeated.
-    fn owes(&self, key: &RequestKey, history: &History) -> Option<RequestKey> {
-        if key.request().is_some() {
-            return None;
-        }
-        let link = self.steps.get(&key.step())?.link.as_ref()?;
-        let is_open = |(step, name): &Place| {
-            let name = name.as_deref().filter(|_| *step == key.step());
-            name.is_some_and(|name| {
-                let state = history.state(&key.named(name));
-                matches!(state, Some(State::Pending | State::Failed))
-            })
-        };
-        link.needs.keys().any(is_open).then(|| key.named(LINK))
+    /// The requests that can tell a main request's record of its customer later.
+    fn links(&self, key: &RequestKey) -> Vec<RequestKey> {
+        let step = self.steps.get(&key.step());
+        let links = step.filter(|_| key.request().is_none());
+        let links = links.into_iter().flat_map(|step| &step.links);
+        links
+            .filter_map(|link| Some(key.named(link.place.1.as_ref()?)))
+            .collect()
+    }
+
+    /// Whether a main request is sent before its customer is known: who is looked for after it, or whose
+    /// look-up has failed and may be repeated.
+    fn is_unlinked(&self, key: &RequestKey, history: &History) -> bool {
+        [CUSTOMER, NEW_CUSTOMER].iter().any(|name| {
+            let state = history.state(&key.named(name));
+            matches!(state, Some(State::Pending | State::Failed))
+        })
     }
 
     /// Who was found, as templates see it.
@@ -598,7 +622,7 @@ impl Rules for Integration {
             .is_some_and(|request| match &request.what {
                 What::Customer(_) | What::Agent => true,
                 What::Request(request) => request.method == Method::Get,
-                What::NewCustomer(_) | What::Link(_) | What::Page => false,
+                What::NewCustomer(_) | What::Link(_) | What::LinkParties(_) | What::Page => false,
             })
     }
 
@@ -609,7 +633,7 @@ impl Rules for Integration {
 
 impl CompiledStep {
     fn all(&self) -> impl Iterator<Item = &CompiledRequest> {
-        self.requests.iter().chain(&self.link)
+        self.requests.iter().chain(&self.links)
     }
 }
 
@@ -618,7 +642,6 @@ mod tests {
     use super::*;
     use crate::recording::ObjectKind;
     use jiff::Timestamp;
-    use serde_json::json;
 
     const ID: Uuid = Uuid::from_u128(0x5d3f6a1e_9c7b_4e52_8f0a_2b1c4d6e8f90);
     const START: Step = Step::ContactStart;

@@ -64,6 +64,16 @@ struct Place<'a> {
     linkable: &'a Linkable,
 }
 
+/// A body in parts, by whether they use a response.
+#[derive(Debug)]
+pub struct Divided {
+    pub without: Body,
+    /// The fields that use it, but for the parties; none when there are none.
+    pub with: Option<Body>,
+    /// The parties, when one of them uses it.
+    pub parties: Option<Body>,
+}
+
 /// A body filled in for one contact.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RenderedBody {
@@ -147,11 +157,11 @@ impl Body {
         uses
     }
 
-    /// The body without the fields that use a response, and these alone; none when no field uses one.
+    /// The body in parts: what does without a response, and what uses it.
     ///
-    /// The parties of an activity stand in one list, which is written as a whole: if one of them is among
-    /// the latter, all are.
-    pub fn divide(&self, uses: impl Fn(&ResponseUse) -> bool) -> Option<(Body, Body)> {
+    /// The parties of an activity stand in one list, which is written as a whole: if one of them uses the
+    /// response, none is among what does without.
+    pub fn divide(&self, uses: impl Fn(&ResponseUse) -> bool) -> Divided {
         let is_used = |node: &Node| {
             let mut is_used = false;
             node.visit("", &mut |_, node| {
@@ -161,19 +171,31 @@ impl Body {
         };
         let are_parties =
             |name: &str, node: &Node| name == self.parties || matches!(node, Node::Parties(..));
-        let parties_use_it = self
-            .fields
-            .iter()
-            .any(|(name, node)| are_parties(name, node) && is_used(node));
-        let (with, without): (Vec<_>, Vec<_>) =
-            self.fields.iter().cloned().partition(|(name, node)| {
-                is_used(node) || parties_use_it && are_parties(name, node)
-            });
+        let fields = self.fields.iter().cloned();
+        let (parties, others): (Vec<_>, Vec<_>) =
+            fields.partition(|(name, node)| are_parties(name, node));
+        let (with, mut without): (Vec<_>, Vec<_>) =
+            others.into_iter().partition(|(_, node)| is_used(node));
+        let (mut with_parties, mut without_parties) = (parties, Vec::new());
+        if !with_parties.iter().any(|(_, node)| is_used(node)) {
+            std::mem::swap(&mut with_parties, &mut without_parties);
+        }
+        without.append(&mut without_parties);
         let body = |fields| Body {
             fields,
             ..self.clone()
         };
-        (!with.is_empty()).then(|| (body(without), body(with)))
+        let some = |fields: Vec<_>| (!fields.is_empty()).then(|| body(fields));
+        Divided {
+            without: body(without),
+            with: some(with),
+            parties: some(with_parties),
+        }
+    }
+
+    /// The property that holds the parties of the body's record, if it is an activity.
+    pub fn parties_property(&self) -> &str {
+        &self.parties
     }
 
     /// The names that the body looks up; see [`Template::names`].

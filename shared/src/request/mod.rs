@@ -90,6 +90,7 @@ impl RequestTemplate {
         let kind = match self.method {
             Method::Get => Kind::Read,
             Method::Patch => Kind::Update,
+            Method::Put => Kind::Replace,
             Method::Post if !self.creates() => Kind::Action,
             Method::Post => {
                 let body = body.get_or_insert_default();

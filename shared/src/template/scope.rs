@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::found::{self, Found};
 use crate::{
-    configuration::{AGENT, CUSTOMER, Configuration, LINK, NEW_CUSTOMER},
+    configuration::{AGENT, CUSTOMER, Configuration, LINK, LINK_PARTIES, NEW_CUSTOMER},
     contact::Attributes,
     history::{History, RequestKey},
     recording::{ObjectKind, RecordedObject},
@@ -164,7 +164,7 @@ impl Scope {
                     }
                 }
                 Some(AGENT) => user = Some(response.clone()),
-                Some(LINK) => {}
+                Some(LINK | LINK_PARTIES) => {}
                 Some(name) => self.name_response(name, response),
                 None => {
                     let name = steps.get(key.step()).and_then(|step| step.main_name());
