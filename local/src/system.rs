@@ -12,8 +12,7 @@ use std::{
 use aws_config::{BehaviorVersion, Region};
 use axum::Router;
 use connect_dynamics::{
-    configuration::RequestConfiguration, dataverse::Table, delivery::Report,
-    integration::Integration, step::Step, store::Store,
+    dataverse::Table, delivery::Report, integration::Integration, store::Store,
 };
 use serde_json::{Map, Value as Json};
 
