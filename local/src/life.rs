@@ -15,6 +15,7 @@ use connect_dynamics::{
     step::Step,
 };
 use owo_colors::OwoColorize;
+use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
@@ -185,6 +186,7 @@ pub async fn run(system: &System, events: &[Event], out: &mut impl Write) -> io:
         let exchanges = system.dataverse.take_exchanges();
         let not_modelled = exchanges.iter().find_map(not_modelled);
         let has_sent = !exchanges.is_empty();
+        write_note_of_nothing(out, &exchanges)?;
         for exchange in exchanges {
             write_exchange(out, &exchange)?;
             if (200..300).contains(&exchange.status) {
@@ -316,7 +318,9 @@ fn compare(sent: &Map<String, Json>, held: &Map<String, Json>) -> Vec<String> {
             .map(|time: jiff::Timestamp| time.as_second().to_string())
     };
     let mut problems = Vec::new();
-    for (name, value) in sent.iter().filter(|(name, _)| !name.contains('@')) {
+    // What has an @ is a reference, and the parties of an activity are records of their own.
+    let is_column = |name: &str| !name.contains('@') && !name.ends_with("_activity_parties");
+    for (name, value) in sent.iter().filter(|(name, _)| is_column(name)) {
         let found = held.get(name).unwrap_or(&Json::Null);
         if found != value && (normalised(found).is_none() || normalised(found) != normalised(value))
         {
@@ -329,7 +333,7 @@ fn compare(sent: &Map<String, Json>, held: &Map<String, Json>) -> Vec<String> {
 }
 
 fn write_exchange(out: &mut impl Write, exchange: &Exchange) -> io::Result<()> {
-    let request = format!("{} {}", exchange.method, exchange.target);
+    let request = format!("{} {}", exchange.method, shown(&exchange.target));
     let condition = exchange.headers.get("if-match");
     let condition = condition.map(|etag| format!("  If-Match: {etag}"));
     writeln!(
@@ -358,7 +362,24 @@ fn write_exchange(out: &mut impl Write, exchange: &Exchange) -> io::Result<()> {
     for note in &exchange.notes {
         writeln!(out, "  {} {note}", "note:".yellow())?;
     }
-    if exchange.answer["value"] == Json::Array(Vec::new()) {
+    if let Some(found) = exchange.answer["value"].as_array() {
+        let found = match found.len() {
+            0 => "nothing".to_owned(),
+            1 => "1 record".to_owned(),
+            number => format!("{number} records"),
+        };
+        writeln!(out, "    {}", format!("found {found}").dimmed())?;
+    }
+    Ok(())
+}
+
+/// Says how to have something found, where all that was looked for was not.
+fn write_note_of_nothing(out: &mut impl Write, exchanges: &[Exchange]) -> io::Result<()> {
+    let lists: Vec<_> = exchanges
+        .iter()
+        .filter_map(|exchange| exchange.answer["value"].as_array())
+        .collect();
+    if !lists.is_empty() && lists.iter().all(|list| list.is_empty()) {
         writeln!(
             out,
             "  {} nothing was found; give the stand-in records with --records",
@@ -366,6 +387,21 @@ fn write_exchange(out: &mut impl Write, exchange: &Exchange) -> io::Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// The longest address that is shown whole: a look-up for a phone number has dozens of comparisons.
+const LONGEST_SHOWN: usize = 400;
+
+/// An address as a person reads it.
+fn shown(target: &str) -> String {
+    let decoded = percent_decode_str(target).decode_utf8_lossy();
+    if decoded.len() <= LONGEST_SHOWN {
+        return decoded.into_owned();
+    }
+    let comparisons = decoded.matches(" or ").count() + 1;
+    let beginning: String = decoded.chars().take(LONGEST_SHOWN / 2).collect();
+    let end = decoded.rsplit(" or ").next().unwrap_or_default();
+    format!("{beginning} ... {end}  ({comparisons} comparisons)")
 }
 
 /// A reply's fields, its status and message first.

@@ -41,7 +41,7 @@ struct Arguments {
 
 #[derive(Args)]
 struct Files {
-    /// The integration's configuration; the reference's examples unless given.
+    /// The integration's configuration; the first of the recipes unless given, with records of its own.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The folder of the events of a contact's life.
@@ -304,6 +304,10 @@ fn build_functions(options: &Options) -> io::Result<()> {
     build::functions(&options.binaries, With::Local)
 }
 
+/// The configuration of a run that names none, and what Dynamics holds then.
+const DEFAULT: &str = include_str!("../../docs/recipes/phone-call.json");
+const SAMPLE_RECORDS: &str = include_str!("../sample-records.json");
+
 /// What a life or a system needs, read and found right before anything is built.
 struct Prepared {
     options: Options,
@@ -314,10 +318,11 @@ struct Prepared {
 
 fn prepare(files: &Files) -> io::Result<Prepared> {
     let mut options = Options::new()?;
-    if let Some(path) = &files.config {
-        let (document, _) = load(path)?;
-        options.configuration = serde_json::from_str(&document)?;
-    }
+    let document = match &files.config {
+        Some(path) => load(path)?.0,
+        None => DEFAULT.to_owned(),
+    };
+    options.configuration = serde_json::from_str(&document)?;
     if let Some(credential) = files.credential {
         credential.name_in(&mut options.configuration);
     }
@@ -326,6 +331,7 @@ fn prepare(files: &Files) -> io::Result<Prepared> {
         life::fit(&mut options.configuration, events, &files.events)?;
     }
     let records = match &files.records {
+        None if files.config.is_none() => serde_json::from_str(SAMPLE_RECORDS)?,
         None => Map::new(),
         Some(path) => serde_json::from_str(&read(path)?).map_err(|error| {
             io::Error::other(format!(

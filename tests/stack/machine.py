@@ -17,6 +17,7 @@ import urllib.request
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 TARGET = PROJECT / "target"
+REFERENCE = PROJECT / "local" / "reference-integration.json"
 EVENTS = PROJECT / "events"
 # What `sam build` made.
 BUILT = TARGET / "sam" / "build"
@@ -168,7 +169,7 @@ class LocalSystem:
 def local_system(*options):
     """The local system, on free ports unless its options say otherwise."""
     options = options or ("--port", "0")
-    with process("local", [TARGET / "debug" / "local", "serve", *options]) as (running, log):
+    with process("local", [TARGET / "debug" / "local", "serve", "--config", REFERENCE, *options]) as (running, log):
 
         def addresses():
             assert running.poll() is None, log.read_text()

@@ -305,10 +305,7 @@ impl Advice<'_> {
 
 /// A place in the document as a JSON pointer: `/steps/contact-start/requests/0`.
 fn pointer_of(field: &str) -> String {
-    format!(
-        "/{}",
-        field.replace('.', "/").replace('[', "/").replace(']', "")
-    )
+    format!("/{}", field.replace(['.', '['], "/").replace(']', ""))
 }
 
 /// Whether nothing of a request is invented or was taken out.
