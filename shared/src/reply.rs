@@ -129,6 +129,10 @@ impl Reply {
             ] {
                 values.extend(customer.get(field).map(|value| (key, text_of(value))));
             }
+            // A flow reads both at once.
+            if customer.contains_key("id") && !customer.contains_key("name") {
+                values.push((ReplyKey::CustomerName, String::new()));
+            }
         }
         if let Some((id, url)) = integration.record(history) {
             values.push((ReplyKey::RecordId, id.to_string()));

@@ -137,7 +137,7 @@ def run(name, reply, inputs=None):
                 error = "NoMatchingError" if reply is None else None
             case "Compare":
                 compared = value(parameters["ComparisonValue"]) or ""
-                operators = {"TextStartsWith": str.startswith, "Equals": str.__eq__}
+                operators = {"TextStartsWith": str.startswith, "TextContains": str.__contains__, "Equals": str.__eq__}
                 met = [
                     case["NextAction"]
                     for case in transitions["Conditions"]
@@ -217,6 +217,9 @@ class Flows(unittest.TestCase):
             "recordUrl": "https://example.crm.dynamics.com/main.aspx?etn=phonecall",
             "screenPopUrl": "https://example.crm.dynamics.com/main.aspx?pagetype=entityrecord",
             "screenPopTarget": "tab",
+            "customerCount": "1",
+            "customerId": "c0000000-0000-4000-8000-000000000001",
+            "customerName": "Ada Example",
         }
         expected = {key: value for key, value in reply.items() if key != "status"}
         for name, _, end in FLOWS:
