@@ -1,0 +1,152 @@
+//! The configurations of `docs/recipes`, each through a contact's life, and what Dynamics holds afterwards.
+
+use std::path::Path;
+
+use end_to_end::*;
+use local::system::System;
+use serde_json::{Map, Value as Json, json};
+use uuid::Uuid;
+
+/// Who owns what nobody else does: the application user.
+const APPLICATION: &str = "00000000-0000-4000-8000-000000000002";
+
+/// A recipe's configuration.
+fn recipe(name: &str) -> Json {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../docs/recipes/{name}.json"));
+    let text = std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The system with a recipe's configuration.
+async fn cooked(name: &str) -> System {
+    system(|configuration| {
+        *configuration = recipe(name);
+        configuration["flowBudgetMilliseconds"] = 6000.into();
+    })
+    .await
+}
+
+fn insert(system: &System, entity_set: &str, fields: Json) -> Uuid {
+    let inserted = system.dataverse.insert(entity_set, fields);
+    inserted.unwrap_or_else(|error| panic!("{entity_set}: {error}"))
+}
+
+/// A contact whose number someone typed by hand.
+fn ada(system: &System) -> Uuid {
+    let ada = json!({"firstname": "Ada", "lastname": "Example", "telephone1": "(555) 555-0100"});
+    insert(system, "contacts", ada)
+}
+
+/// The user of the agent in `events/`.
+fn agent(system: &System) -> Uuid {
+    let user = json!({"firstname": "An", "lastname": "Agent", "domainname": "agent.example"});
+    insert(system, "systemusers", user)
+}
+
+/// Invokes a function with an event that it delivers.
+async fn deliver(system: &System, function: &str, event: &Json) -> Map<String, Json> {
+    let reply = invoke(system, function, event).await;
+    assert_reply!(reply, {"status": "delivered"}, "{function}");
+    reply
+}
+
+/// The whole life of the call in `events/`, but for its start.
+async fn go_on(system: &System) {
+    deliver(system, "contact-answered", &event("contact-answered")).await;
+    deliver(system, "contact-end", &event("contact-end")).await;
+}
+
+/// The life of the call in `events/`; returns the phone call.
+async fn call(system: &System) -> Map<String, Json> {
+    deliver(system, "contact-start", &event("contact-start")).await;
+    go_on(system).await;
+    only_record(system, "phonecalls")
+}
+
+/// Checks fields of a record, of which `null` stands for nothing.
+fn assert_holds(record: &Map<String, Json>, expected: &Json) {
+    for (name, expected) in expected.as_object().unwrap() {
+        let held = record.get(name).unwrap_or(&Json::Null);
+        assert_eq!(held, expected, "{name}: {record:#?}");
+    }
+}
+
+/// Checks that a table is empty.
+fn assert_none(system: &System, entity_set: &str) {
+    let records = system.dataverse.records(entity_set);
+    assert!(records.is_empty(), "{entity_set}: {records:#?}");
+}
+
+/// Who takes part in the call of `events/`, each with its part and table.
+fn parties(system: &System) -> Json {
+    let parties = system.dataverse.parties(CONTACT);
+    let named = parties.iter().map(|party| {
+        json!([
+            party["participationtypemask"],
+            party["_partyid_value@Microsoft.Dynamics.CRM.lookuplogicalname"],
+            party["_partyid_value"]
+        ])
+    });
+    // Dataverse itself makes the owner one.
+    named.filter(|party| party[0] != 9).collect()
+}
+
+#[tokio::test]
+async fn the_phone_call_of_a_caller_who_is_known_is_theirs_and_its_agents() {
+    let system = cooked("phone-call").await;
+    let (ada, agent) = (ada(&system), agent(&system));
+    let started = deliver(&system, "contact-start", &event("contact-start")).await;
+    assert_reply!(started, {"customerCount": "1", "customerId": ada.to_string(), "customerName": "Ada Example"});
+    go_on(&system).await;
+    let recorded = event("recording-available");
+    deliver(&system, "recording-available", &recorded).await;
+    let call = only_record(&system, "phonecalls");
+    assert_holds(
+        &call,
+        &json!({
+            "activityid": CONTACT, "subject": "Call from Ada Example", "phonenumber": "+15555550100",
+            "directioncode": false, "_regardingobjectid_value": ada, "_ownerid_value": agent,
+            "actualend": "2026-02-04T21:20:30Z"
+        }),
+    );
+    let description = call["description"].as_str().unwrap();
+    assert!(
+        description.starts_with("Recording: https://"),
+        "{description}"
+    );
+    assert_eq!(parties(&system), json!([[1, "contact", ada]]));
+}
+
+#[tokio::test]
+async fn the_phone_call_of_a_caller_who_is_not_known_is_linked_to_nobody() {
+    for numbers in [&[][..], &["(555) 555-0100", "+1 555 555 0100"]] {
+        let system = cooked("phone-call").await;
+        for number in numbers {
+            let contact = json!({"lastname": "Example", "telephone1": number});
+            insert(&system, "contacts", contact);
+        }
+        let started = deliver(&system, "contact-start", &event("contact-start")).await;
+        assert_reply!(started, {"customerCount": numbers.len().to_string(), "customerId": null});
+        go_on(&system).await;
+        let call = only_record(&system, "phonecalls");
+        assert_holds(
+            &call,
+            &json!({
+                "subject": "Call from +15555550100", "_regardingobjectid_value": null,
+                "_ownerid_value": APPLICATION, "actualend": "2026-02-04T21:20:30Z"
+            }),
+        );
+        assert_eq!(parties(&system), json!([]), "{numbers:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_without_a_number_is_recorded() {
+    let system = cooked("phone-call").await;
+    ada(&system);
+    let anonymous = event("contact-start-anonymous");
+    deliver(&system, "contact-start", &anonymous).await;
+    let expected = json!({"subject": "Call from an unknown number", "phonenumber": null, "_regardingobjectid_value": null});
+    assert_holds(&only_record(&system, "phonecalls"), &expected);
+}
