@@ -150,3 +150,49 @@ async fn a_call_without_a_number_is_recorded() {
     let expected = json!({"subject": "Call from an unknown number", "phonenumber": null, "_regardingobjectid_value": null});
     assert_holds(&only_record(&system, "phonecalls"), &expected);
 }
+
+#[tokio::test]
+async fn a_caller_who_is_not_known_becomes_a_lead() {
+    let system = cooked("lead-for-unknown").await;
+    let call = call(&system).await;
+    let lead = only_record(&system, "leads");
+    let expected = json!({"subject": "Call from +15555550100", "lastname": "+15555550100", "telephone1": "+15555550100"});
+    assert_holds(&lead, &expected);
+    assert_holds(
+        &call,
+        &json!({"subject": "Call from +15555550100", "_regardingobjectid_value": lead["leadid"]}),
+    );
+    assert_eq!(parties(&system), json!([[1, "lead", lead["leadid"]]]));
+
+    let again = flow(Uuid::new_v4(), json!({}), json!({}));
+    let again = deliver(&system, "contact-start", &again).await;
+    assert_reply!(again, {"customerCount": "1", "customerId": lead["leadid"]});
+    only_record(&system, "leads");
+}
+
+#[tokio::test]
+async fn a_caller_who_is_known_is_made_no_lead_of_and_neither_are_several() {
+    let system = cooked("lead-for-unknown").await;
+    let known = ada(&system);
+    let regarding = call(&system).await["_regardingobjectid_value"].clone();
+    assert_eq!(regarding, json!(known));
+    assert_none(&system, "leads");
+
+    ada(&system);
+    let contact = Uuid::new_v4();
+    let start = flow(contact, json!({}), json!({}));
+    let started = deliver(&system, "contact-start", &start).await;
+    assert_reply!(started, {"customerCount": "2", "customerId": null});
+    let call = system.dataverse.record("phonecalls", contact).unwrap();
+    assert_holds(&call, &json!({"_regardingobjectid_value": null}));
+    assert_none(&system, "leads");
+}
+
+#[tokio::test]
+async fn a_caller_without_a_number_becomes_no_lead() {
+    let system = cooked("lead-for-unknown").await;
+    let anonymous = event("contact-start-anonymous");
+    deliver(&system, "contact-start", &anonymous).await;
+    only_record(&system, "phonecalls");
+    assert_none(&system, "leads");
+}
