@@ -196,3 +196,69 @@ async fn a_caller_without_a_number_becomes_no_lead() {
     only_record(&system, "phonecalls");
     assert_none(&system, "leads");
 }
+
+/// The start of a contact in a queue.
+fn in_queue(contact: Uuid, queue: &str) -> Json {
+    flow(contact, json!({"Queue": {"Name": queue}}), json!({}))
+}
+
+#[tokio::test]
+async fn a_call_in_the_queue_makes_a_case_of_its_customer() {
+    for is_known in [true, false] {
+        let system = cooked("case-for-queue").await;
+        let known = is_known.then(|| ada(&system));
+        let agent = agent(&system);
+        let started = deliver(&system, "contact-start", &in_queue(CONTACT, "Support")).await;
+        assert_reply!(started, {"recordId": CONTACT.to_string()});
+        go_on(&system).await;
+        let customer = only_record(&system, "contacts");
+        let id = &customer["contactid"];
+        if let Some(known) = known {
+            assert_eq!(id, &json!(known));
+        } else {
+            let expected = json!({"lastname": "+15555550100", "telephone1": "+15555550100"});
+            assert_holds(&customer, &expected);
+        }
+        let name = if is_known {
+            "Ada Example"
+        } else {
+            "+15555550100"
+        };
+        let subject = format!("Call from {name}");
+        let case = only_record(&system, "incidents");
+        assert_holds(&case, &json!({"title": subject, "_customerid_value": id}));
+        let expected = json!({
+            "subject": subject, "_regardingobjectid_value": case["incidentid"], "_ownerid_value": agent,
+            "actualend": "2026-02-04T21:20:30Z"
+        });
+        assert_holds(&only_record(&system, "phonecalls"), &expected);
+        assert_eq!(parties(&system), json!([[1, "contact", id]]));
+    }
+}
+
+#[tokio::test]
+async fn a_call_in_another_queue_makes_no_case_and_no_customer() {
+    let system = cooked("case-for-queue").await;
+    deliver(&system, "contact-start", &in_queue(CONTACT, "Sales")).await;
+    go_on(&system).await;
+    let expected = json!({"_regardingobjectid_value": null, "actualend": "2026-02-04T21:20:30Z"});
+    assert_holds(&only_record(&system, "phonecalls"), &expected);
+    assert_none(&system, "incidents");
+    assert_none(&system, "contacts");
+}
+
+#[tokio::test]
+async fn a_call_in_the_queue_of_nobody_in_particular_is_recorded_without_a_case() {
+    let system = cooked("case-for-queue").await;
+    ada(&system);
+    ada(&system);
+    deliver(&system, "contact-start", &in_queue(CONTACT, "Support")).await;
+    let nobody = json!({"Queue": {"Name": "Support"}, "CustomerEndpoint": null});
+    let anonymous = flow(Uuid::new_v4(), nobody, json!({}));
+    deliver(&system, "contact-start", &anonymous).await;
+    for call in system.dataverse.records("phonecalls") {
+        assert_holds(&call, &json!({"_regardingobjectid_value": null}));
+    }
+    assert_eq!(system.dataverse.records("phonecalls").len(), 2);
+    assert_none(&system, "incidents");
+}
