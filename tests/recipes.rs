@@ -262,3 +262,67 @@ async fn a_call_in_the_queue_of_nobody_in_particular_is_recorded_without_a_case(
     assert_eq!(system.dataverse.records("phonecalls").len(), 2);
     assert_none(&system, "incidents");
 }
+
+/// The end of the call in `events/`, when no agent had answered it.
+fn missed() -> Json {
+    let mut event = event("contact-end");
+    event["detail"].as_object_mut().unwrap().remove("agentInfo");
+    event
+}
+
+/// The system with the recipe for missed calls, and the team that it names.
+async fn with_team() -> (System, Uuid) {
+    let system = cooked("task-for-missed").await;
+    let team = recipe("task-for-missed")["agent"]["defaultOwner"]["team"].clone();
+    let fields = json!({"teamid": team, "name": "Callbacks"});
+    let team = insert(&system, "teams", fields);
+    (system, team)
+}
+
+#[tokio::test]
+async fn a_call_that_nobody_answers_makes_a_task_of_the_team() {
+    for count in [0, 1, 2] {
+        let (system, team) = with_team().await;
+        let known: Vec<Uuid> = (0..count).map(|_| ada(&system)).collect();
+        deliver(&system, "contact-start", &event("contact-start")).await;
+        deliver(&system, "contact-end", &missed()).await;
+        deliver(&system, "contact-end", &missed()).await;
+        let (name, customer) = match known[..] {
+            [one] => ("Ada Example", json!(one)),
+            _ => ("+15555550100", Json::Null),
+        };
+        let expected = json!({
+            "subject": format!("Call {name} back"), "_regardingobjectid_value": customer,
+            "_ownerid_value": team, "_owningteam_value": team
+        });
+        let task = only_record(&system, "tasks");
+        assert_holds(&task, &expected);
+        let description = task["description"].as_str().unwrap();
+        assert!(
+            description.ends_with(" from +15555550100."),
+            "{description}"
+        );
+        let expected = json!({"_regardingobjectid_value": customer, "_ownerid_value": APPLICATION, "actualend": "2026-02-04T21:20:30Z"});
+        assert_holds(&only_record(&system, "phonecalls"), &expected);
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_an_agent_answers_makes_no_task() {
+    let (system, team) = with_team().await;
+    let agent = agent(&system);
+    assert_eq!(call(&system).await["_ownerid_value"], json!(agent));
+    assert_none(&system, "tasks");
+
+    let stranger = Uuid::new_v4();
+    deliver(
+        &system,
+        "contact-start",
+        &flow(stranger, json!({}), json!({})),
+    )
+    .await;
+    let answered = flow(stranger, json!({}), json!({"Username": "nobody.known"}));
+    deliver(&system, "contact-answered", &answered).await;
+    let call = system.dataverse.record("phonecalls", stranger).unwrap();
+    assert_holds(&call, &json!({"_ownerid_value": team}));
+}
