@@ -326,3 +326,77 @@ async fn a_call_that_an_agent_answers_makes_no_task() {
     let call = system.dataverse.record("phonecalls", stranger).unwrap();
     assert_holds(&call, &json!({"_ownerid_value": team}));
 }
+
+/// The chat of `events/`.
+fn chat_id() -> Uuid {
+    Uuid::from_u128(0x8c9d_0e1f_2a3b_4c4d_8e5f_6071_8293_a4b5)
+}
+
+/// The start of the chat in `events/`, with the visitor's address.
+fn chat(email: Option<&str>) -> Json {
+    let mut event = event("contact-start-chat");
+    if let Some(email) = email {
+        event["Details"]["ContactData"]["Attributes"]["email"] = email.into();
+    }
+    event
+}
+
+/// Contacts with the visitor's address, each in another column.
+fn with_address(system: &System, count: usize) -> Vec<Uuid> {
+    let columns = ["emailaddress1", "emailaddress2"].iter().take(count);
+    let contact = |column: &&str| {
+        let address = "ada@customer.example.com";
+        json!({"firstname": "Ada", "lastname": "Example", **column: address})
+    };
+    columns
+        .map(|column| insert(system, "contacts", contact(column)))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_chats_transcript_becomes_a_note_of_its_customer() {
+    let system = cooked("note-with-transcript").await;
+    let ada = with_address(&system, 1)[0];
+    let start = chat(Some("ada@customer.example.com"));
+    deliver(&system, "contact-start", &start).await;
+    let transcript = event("recording-available-transcript");
+    deliver(&system, "recording-available", &transcript).await;
+    deliver(&system, "recording-available", &transcript).await;
+    let note = only_record(&system, "annotations");
+    assert_holds(
+        &note,
+        &json!({"_objectid_value": ada, "objecttypecode": "contact"}),
+    );
+    let text = note["notetext"].as_str().unwrap();
+    assert!(
+        text.starts_with("https://example-connect-recordings.s3."),
+        "{text}"
+    );
+    assert!(text.contains("/ChatTranscripts/"), "{text}");
+    let subject = note["subject"].as_str().unwrap();
+    assert!(
+        subject.starts_with("Transcript of the chat of 2"),
+        "{subject}"
+    );
+}
+
+#[tokio::test]
+async fn a_transcript_of_nobody_in_particular_and_a_recording_make_no_note() {
+    for count in [0, 2] {
+        let system = cooked("note-with-transcript").await;
+        with_address(&system, count);
+        let start = chat(Some("ada@customer.example.com"));
+        let started = deliver(&system, "contact-start", &start).await;
+        assert_reply!(started, {"customerCount": count.to_string(), "customerId": null});
+        let transcript = event("recording-available-transcript");
+        let skipped = invoke(&system, "recording-available", &transcript).await;
+        assert_reply!(skipped, {"status": "skipped"});
+        assert_none(&system, "annotations");
+        let recording = object_created(
+            chat_id(),
+            "connect/example/CallRecordings/2026/02/04/ID_20260204T21:14_UTC.wav",
+        );
+        invoke(&system, "recording-available", &recording).await;
+        assert_none(&system, "annotations");
+    }
+}
