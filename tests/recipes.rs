@@ -400,3 +400,48 @@ async fn a_transcript_of_nobody_in_particular_and_a_recording_make_no_note() {
         assert_none(&system, "annotations");
     }
 }
+
+#[tokio::test]
+async fn a_chat_becomes_a_task_of_its_customer_and_its_agent() {
+    for (count, email) in [
+        (1, Some("ada@customer.example.com")),
+        (0, Some("ada@customer.example.com")),
+        (2, Some("ada@customer.example.com")),
+        (1, None),
+    ] {
+        let system = cooked("chat").await;
+        let known = with_address(&system, count);
+        let agent = agent(&system);
+        deliver(&system, "contact-start", &chat(email)).await;
+        let mut answered = chat(email);
+        answered["Details"]["Parameters"] = json!({"Username": "agent.example"});
+        let answered = deliver(&system, "contact-answered", &answered).await;
+        let mut end = contact_event(chat_id(), "DISCONNECTED");
+        end["detail"]["channel"] = "CHAT".into();
+        deliver(&system, "contact-end", &end).await;
+        let transcript = event("recording-available-transcript");
+        deliver(&system, "recording-available", &transcript).await;
+        let (name, customer) = match (&known[..], email) {
+            ([one], Some(_)) => ("Ada Example", json!(one)),
+            _ => ("Ada", Json::Null),
+        };
+        let task = only_record(&system, "tasks");
+        let expected = json!({
+            "activityid": chat_id(), "subject": format!("Chat with {name}"), "category": "CHAT",
+            "_regardingobjectid_value": customer, "_ownerid_value": agent,
+            "actualend": "2026-02-04T21:20:30Z"
+        });
+        assert_holds(&task, &expected);
+        let description = task["description"].as_str().unwrap();
+        assert!(
+            description.starts_with("Transcript: https://"),
+            "{description}"
+        );
+        let page = match (count, email) {
+            (1, Some(_)) => contains(&format!("etn=contact&id={}", known[0])),
+            (2, Some(_)) => contains("pagetype=search"),
+            _ => contains(&format!("etn=task&id={}", chat_id())),
+        };
+        assert_reply!(answered, {"screenPopUrl": page});
+    }
+}
