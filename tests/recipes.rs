@@ -445,3 +445,41 @@ async fn a_chat_becomes_a_task_of_its_customer_and_its_agent() {
         assert_reply!(answered, {"screenPopUrl": page});
     }
 }
+
+#[tokio::test]
+async fn each_flow_goes_to_the_environment_that_it_names() {
+    let system = cooked("environments-sales").await;
+    // The stand-in is one environment; here it plays both.
+    let mut support = recipe("environments-support");
+    let own = serde_json::to_value(system.integration.configuration()).unwrap();
+    for field in ["environmentUri", "scope", "authority", "clientSecretId"] {
+        support["connection"][field] = own["connection"][field].clone();
+    }
+    let support = support.to_string();
+    let saved = system.store.save_integration("support", &support);
+    saved.await.unwrap();
+    ada(&system);
+    for (integration, subject) in [
+        ("sales", "Call from Ada Example"),
+        ("support", "Support call from Ada Example"),
+    ] {
+        let contact = Uuid::new_v4();
+        let named = json!({"integration": integration});
+        deliver(&system, "contact-start", &flow(contact, json!({}), named)).await;
+        // The events after it name none.
+        let agent = json!({"Username": "agent.example"});
+        deliver(
+            &system,
+            "contact-answered",
+            &flow(contact, json!({}), agent),
+        )
+        .await;
+        let end = contact_event(contact, "DISCONNECTED");
+        deliver(&system, "contact-end", &end).await;
+        let call = system.dataverse.record("phonecalls", contact).unwrap();
+        let expected = json!({"subject": subject, "actualend": "2026-02-04T21:20:30Z"});
+        assert_holds(&call, &expected);
+        let history = system.store.load(contact).await.unwrap();
+        assert_eq!(history.unwrap().history.integration(), integration);
+    }
+}
