@@ -31,6 +31,7 @@ pub(crate) use self::{
 use crate::{
     dataverse::{Method, Table},
     recording::ObjectKind,
+    request::Linkable,
     step::Step,
 };
 
@@ -304,6 +305,28 @@ impl Steps {
     /// Whether any step looks for the customer.
     pub fn look_for_customers(&self) -> bool {
         self.iter().any(|(_, step)| step.customer.is_some())
+    }
+
+    /// What bodies can link to: the tables of customers, and of requests by their names.
+    pub(crate) fn linkable(&self) -> Linkable {
+        let mut linkable = Linkable::default();
+        for (step, view) in self.iter() {
+            let searched = view
+                .customer
+                .into_iter()
+                .flat_map(|customer| &customer.tables);
+            let customers = searched.map(CustomerTable::table);
+            let new = view.new_customer().map(|new| new.request().table());
+            linkable.customers.extend(customers.chain(new));
+            let main = view.main();
+            for (index, (_, request)) in view.requests.iter().enumerate() {
+                let of_step = (main == Some(index)).then(|| step.as_str().to_owned());
+                for name in of_step.into_iter().chain(request.name.clone()) {
+                    linkable.responses.insert(name, request.table());
+                }
+            }
+        }
+        linkable
     }
 
     /// Whether any request has a name of its own.

@@ -79,7 +79,7 @@ fn mend(document: &mut Json, example: &Json, path: &Path, message: &str) -> Opti
     let parent: String = place.iter().map(|name| pointer(name)).collect();
     let mended = format!("{parent}{}", pointer(&field));
     let replacement = example
-        .pointer(&parent)
+        .pointer(&in_example(&place))
         .and_then(|parent| parent.get(&field).cloned())
         .filter(|_| unknown.is_none());
     let is_mended = match document.pointer_mut(&parent) {
@@ -101,6 +101,25 @@ fn mend(document: &mut Json, example: &Json, path: &Path, message: &str) -> Opti
         _ => false,
     };
     is_mended.then_some(mended)
+}
+
+/// The place in the example that has what another place may have: one request, one table and one customer
+/// serve for all.
+fn in_example(place: &[String]) -> String {
+    let names: Vec<&str> = place.iter().map(String::as_str).collect();
+    let names = match names.as_slice() {
+        ["steps", _, "requests", _, rest @ ..] | ["steps", _, "request", rest @ ..] => {
+            [&["steps", "contact-start", "request"], rest].concat()
+        }
+        ["steps", _, "customer", "tables", _, rest @ ..] => {
+            [&["steps", "contact-start", "customer", "tables", "0"], rest].concat()
+        }
+        ["steps", _, "customer", rest @ ..] => {
+            [&["steps", "contact-start", "customer"], rest].concat()
+        }
+        names => names.to_vec(),
+    };
+    names.into_iter().map(pointer).collect()
 }
 
 fn name(segment: &Segment) -> Option<String> {
@@ -181,6 +200,48 @@ mod tests {
             "/steps/recording-available/objectKinds/1",
         ] {
             assert!(mended.iter().any(|mended| mended == place), "{mended:?}");
+        }
+    }
+
+    #[test]
+    fn mistakes_in_customers_and_in_lists_of_requests_are_told_at_once() {
+        let mut document: Json = serde_json::from_str(EXAMPLE).unwrap();
+        document["agent"] = json!({"colum": "x", "defaultOwner": {"group": "x"}});
+        document["steps"]["contact-end"] = json!({
+            "customer": {
+                "tables": [{"entityset": "contacts"}, {"entitySet": 5}],
+                "none": "creat", "many": {"order": "x"}, "valeu": "x"
+            },
+            "requests": [
+                {"name": "a", "methd": "GET", "entitySet": "contacts"},
+                {"name": "b", "method": "PUT", "entitySet": "contacts"},
+                {"name": "c", "method": "GET", "entitySet": "contacts", "when": 5}
+            ]
+        });
+        document["steps"]["contact-answered"]["screenPop"]["open"] = json!(["custmer"]);
+        let reading = read(&document.to_string());
+        assert!(reading.configuration.is_some(), "{:#?}", reading.mistakes);
+        for expected in [
+            "agent.colum: unknown field `colum`",
+            "agent.defaultOwner: unknown variant `group`",
+            "steps.contact-end.customer.tables[0].entityset: unknown field `entityset`",
+            "steps.contact-end.customer.tables[0]: missing field `entitySet`",
+            "steps.contact-end.customer.tables[1].entitySet: invalid type",
+            "steps.contact-end.customer.none: unknown variant `creat`, expected `skip` or `create`",
+            "steps.contact-end.customer.many: unknown variant `order`",
+            "steps.contact-end.customer.valeu: unknown field `valeu`",
+            "steps.contact-end.requests[0].methd: unknown field `methd`",
+            "steps.contact-end.requests[0]: missing field `method`",
+            "steps.contact-end.requests[1].method: unknown variant `PUT`",
+            "steps.contact-end.requests[2].when: invalid type",
+            "steps.contact-answered.screenPop.open[0]: unknown variant `custmer`",
+        ] {
+            let is_told = |mistake: &String| mistake.starts_with(expected);
+            assert!(
+                reading.mistakes.iter().any(is_told),
+                "{expected}: {:#?}",
+                reading.mistakes
+            );
         }
     }
 

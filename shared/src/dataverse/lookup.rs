@@ -101,8 +101,10 @@ pub(crate) fn navigation_property(
         }
         // A table of the environment's own can be a target that is not known here.
         let is_own = target.contains('_') && column != "customerid";
-        if targets.next().is_some() && !is_own {
-            return Err(refused());
+        match targets.next() {
+            None => return Err(unknown()),
+            Some(_) if !is_own => return Err(refused()),
+            Some(_) => {}
         }
     }
     match column {

@@ -13,10 +13,13 @@ use serde_json::{Map, Value as Json};
 
 use super::Integration;
 use crate::{
-    configuration::{Configuration, PastedObject, Reading, ReplyKey, RequestConfiguration, read},
+    configuration::{
+        Configuration, CustomerConfiguration, PastedObject, Reading, ReplyKey,
+        RequestConfiguration, WithNone, read,
+    },
     contact::RECORD_NAMES,
     dataverse::columns::KnownTable,
-    request::{Address, Convention, parse_object},
+    request::{Address, Convention, Linkable, as_template, parse_object},
     step::Step,
     template::{NameUse, Strictness, Template, Templates, product_names},
 };
@@ -59,9 +62,11 @@ const FIELDS: &[(&str, &[&str])] = &[
             "HierarchyGroups",
             "LongestHoldDuration",
             "NumberOfHolds",
+            "Owner",
             "PreviewEndTimestamp",
             "RoutingProfile",
             "StateTransitions",
+            "User",
             "Username",
             "VoiceEnhancementMode",
         ],
@@ -81,6 +86,17 @@ const FIELDS: &[(&str, &[&str])] = &[
     ),
     ("SystemEndpoint", &["Address", "DisplayName", "Type"]),
     ("TransferredToEndpoint", &["Address", "DisplayName", "Type"]),
+];
+
+/// The fields of `Customer`, where customers are looked for.
+const CUSTOMER_FIELDS: [&str; 7] = [
+    "count",
+    "entitySet",
+    "id",
+    "logicalName",
+    "name",
+    "record",
+    "value",
 ];
 
 /// User-defined attributes that the stack's own flow modules set, from a reply's keys.
@@ -133,6 +149,8 @@ fn advice(configuration: &Configuration, mended: &[String]) -> Vec<String> {
     let mut advice = Advice {
         mended,
         answers: tables::answers(configuration, mended),
+        linkable: configuration.steps.linkable(),
+        looks_for_customers: configuration.steps.look_for_customers(),
         templates: Templates::default(),
         warnings: Vec::new(),
     };
@@ -155,7 +173,11 @@ fn advice(configuration: &Configuration, mended: &[String]) -> Vec<String> {
             let field = format!("steps.{step}.screenPop.queryString");
             advice.address(&field, &pop.query_string.text(), Convention::Page);
         }
+        if let Some(customer) = view.customer {
+            advice.customer(&format!("steps.{step}.customer"), customer);
+        }
         for (field, request) in &view.requests {
+            advice.condition(&format!("{field}.when"), request.when.as_deref());
             advice.request(field, request);
         }
         for field in view.reply {
@@ -169,6 +191,8 @@ struct Advice<'a> {
     mended: &'a [String],
     /// The tables whose records the steps' responses are, where that is known: by the responses' names.
     answers: BTreeMap<String, &'static KnownTable>,
+    linkable: Linkable,
+    looks_for_customers: bool,
     templates: Templates,
     warnings: Vec<String>,
 }
@@ -208,6 +232,47 @@ impl Advice<'_> {
         }
         if let Some(known) = known {
             self.body(field, request, known, &body, has_path);
+        }
+    }
+
+    /// A condition's names; one that has none says the same of every contact.
+    fn condition(&mut self, field: &str, when: Option<&str>) {
+        let Some(template) = when.and_then(|when| self.template(field, &as_template(when))) else {
+            return;
+        };
+        let names = template.names(&self.templates);
+        if names.is_empty() {
+            self.say(
+                field,
+                "it says the same of every contact, as it names nothing; leave it out, or leave the request out",
+            );
+        }
+        for used in names {
+            self.name(&used);
+        }
+    }
+
+    /// How a customer is found.
+    fn customer(&mut self, field: &str, customer: &CustomerConfiguration) {
+        self.condition(&format!("{field}.when"), customer.when.as_deref());
+        let place = format!("{field}.value");
+        if let Some(template) = self.template(&place, &as_template(&customer.value)) {
+            let names = template.names(&self.templates);
+            if names.is_empty() {
+                self.say(
+                    &place,
+                    "it names nothing of the contact, so the same customer is looked for every time; write an attribute, like {{ CustomerEndpoint }}",
+                );
+            }
+            for used in names {
+                self.name(&used);
+            }
+        }
+        for (index, table) in customer.tables.iter().enumerate() {
+            self.searched_table(&format!("{field}.tables[{index}]"), table);
+        }
+        if let WithNone::Create(new) = &customer.none {
+            self.request(&format!("{field}.none.create"), &new.request());
         }
     }
 
@@ -257,6 +322,22 @@ impl Advice<'_> {
 
     fn name(&mut self, used: &NameUse) {
         let (root, field) = split(&used.name);
+        if root == "Customer" {
+            return self.customer_name(used, field);
+        }
+        if root == "Responses" {
+            return;
+        }
+        if self.looks_for_customers
+            && !is_certain(root)
+            && let Some(right) = nearest(root, ["Customer"].into_iter(), 2)
+        {
+            let name = &used.name;
+            return self.say(
+                &place(used),
+                &format!("no contact has `{name}` unless it is an attribute of your own; did you mean `{right}`?"),
+            );
+        }
         if let Some(field) = field {
             self.response_field(&place(used), root, field);
         }
@@ -288,6 +369,34 @@ impl Advice<'_> {
                     "no contact has `{}` unless it is an attribute or a parameter of your own; did you mean `{right}`? A user-defined attribute is certain as `{own}`; leave a parameter of the flow's block as it is",
                     used.name
                 ),
+            );
+        }
+    }
+
+    /// `Customer`, and a field of it.
+    fn customer_name(&mut self, used: &NameUse, field: Option<&str>) {
+        let Some(field) = field else { return };
+        let is_known = CUSTOMER_FIELDS.contains(&field);
+        if !self.looks_for_customers {
+            if is_known {
+                self.say(
+                    &place(used),
+                    &format!("no step looks for a customer, so there is no `Customer.{field}`; give contact-start a `customer`"),
+                );
+            }
+            return;
+        }
+        if !is_known {
+            let advice = match nearest(field, CUSTOMER_FIELDS.into_iter(), 2) {
+                Some(right) => format!("did you mean `Customer.{right}`?"),
+                None => format!(
+                    "its fields are {}; a column is Customer.record.{field}",
+                    CUSTOMER_FIELDS.join(", ")
+                ),
+            };
+            self.say(
+                &place(used),
+                &format!("`Customer` has no field `{field}`; {advice}"),
             );
         }
     }
@@ -531,6 +640,129 @@ mod tests {
         warnings.pop()
     }
 
+    /// The warnings of a configuration that looks for customers, with another contact-start.
+    fn with_customer(change: impl FnOnce(&mut Json)) -> Vec<String> {
+        let mut document: Json =
+            serde_json::from_str(include_str!("../../../docs/recipes/phone-call.json")).unwrap();
+        change(&mut document["steps"]["contact-start"]);
+        let findings = Integration::check(&document.to_string());
+        assert_eq!(findings.errors, Vec::<String>::new());
+        findings.warnings
+    }
+
+    #[test]
+    fn links_names_and_columns_of_a_customer_are_known() {
+        assert_eq!(with_customer(|_| {}), Vec::<String>::new());
+        for (pointer, value, expected) in [
+            (
+                "/request/body/subject",
+                json!("{{ Customer.nam }}"),
+                "`Customer` has no field `nam`; did you mean `Customer.name`?",
+            ),
+            (
+                "/request/body/subject",
+                json!("{{ Customer.telephone1 }}"),
+                "a column is Customer.record.telephone1",
+            ),
+            (
+                "/request/body/subject",
+                json!("{{ Custmer.name }}"),
+                "did you mean `Customer`?",
+            ),
+            (
+                "/request/body/regardingobjectid",
+                json!("{{ Customer.id }}"),
+                "write \"regardingobjectid\": \"{{ Customer }}\" or",
+            ),
+            (
+                "/request/body/from",
+                json!("{{ CustomerEndpoint }}"),
+                "`from` holds parties, and no text",
+            ),
+            (
+                "/request/body/cc",
+                json!("{{ Customer }}"),
+                "phonecall has no parties of the kind `cc`",
+            ),
+            (
+                "/request/when",
+                json!("1 == 1"),
+                "steps.contact-start.request.when: it says the same of every contact",
+            ),
+            (
+                "/customer/value",
+                json!("+12065550100"),
+                "steps.contact-start.customer.value: it names nothing",
+            ),
+            (
+                "/customer/tables/0/entitySet",
+                json!("contact"),
+                "steps.contact-start.customer.tables[0].entitySet: Dataverse has no entity set `contact`",
+            ),
+            (
+                "/customer/tables/0/phoneColumns",
+                json!(["mobilphone"]),
+                "tables[0].phoneColumns: contact has no column `mobilphone` that is known; did you mean `mobilephone`?",
+            ),
+            (
+                "/customer/tables/0/textColumns",
+                json!(["birthdate"]),
+                "the column `birthdate` holds no text",
+            ),
+            (
+                "/customer/tables/0/select",
+                json!(["emailaddres1"]),
+                "did you mean `emailaddress1`?",
+            ),
+            (
+                "/customer/none",
+                json!({"create": {"entitySet": "leads", "body": {"lastnam": "x"}}}),
+                "steps.contact-start.customer.none.create.body.lastnam: lead has no column",
+            ),
+        ] {
+            let warnings = with_customer(|start| {
+                let (parent, name) = pointer.rsplit_once('/').unwrap();
+                start.pointer_mut(parent).unwrap()[name] = value.clone();
+            });
+            assert!(
+                warnings.iter().any(|warning| warning.contains(expected)),
+                "{pointer}: {warnings:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_customer_whom_a_lookup_does_not_take_is_told() {
+        let warnings = with_customer(|start| {
+            start["customer"]["tables"] =
+                json!([{"entitySet": "contacts"}, {"entitySet": "leads"}]);
+            start["request"] = json!({
+                "method": "POST", "entitySet": "incidents",
+                "body": {"title": "A case", "customerid": "{{ Customer }}"}
+            });
+        });
+        assert!(
+            warnings
+                .iter()
+                .any(|warning| warning.contains("the lookup takes no record of lead")),
+            "{warnings:?}"
+        );
+    }
+
+    #[test]
+    fn a_customer_whom_nobody_looks_for_is_told() {
+        let warning = of_field("subject", json!("{{ Customer.name }}")).unwrap();
+        assert!(
+            warning.contains("no step looks for a customer"),
+            "{warning}"
+        );
+        assert_eq!(
+            of_field("subject", json!("{{ Customer | truncate(200) }}")),
+            None,
+            "it may be an attribute"
+        );
+    }
+
     #[test]
     fn the_references_configuration_has_two_plain_words_and_no_direction() {
         let findings = of(|_| {});
@@ -713,7 +945,7 @@ mod tests {
             (
                 "ownerid",
                 json!("{{ Attributes.id }}"),
-                "write \"ownerid@odata.bind\": \"/systemusers(...)\" or \"ownerid@odata.bind\": \"/teams(...)\"",
+                "write \"ownerid\": \"{{ Agent.Owner }}\" or \"ownerid@odata.bind\": \"/systemusers(...)\" or \"ownerid@odata.bind\": \"/teams(...)\"",
             ),
             (
                 "regardingobjectid@odata.bind",

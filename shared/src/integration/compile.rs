@@ -979,6 +979,227 @@ mod tests {
         }
     }
 
+    /// The problems of a configuration that looks for customers, with another value in contact-start.
+    fn problems_of_start(pointer: &str, value: &Json) -> Vec<String> {
+        let recipe = include_str!("../../../docs/recipes/phone-call.json");
+        let mut document: Json = serde_json::from_str(recipe).unwrap();
+        let start = &mut document["steps"]["contact-start"];
+        match start.pointer_mut(pointer) {
+            Some(place) => *place = value.clone(),
+            None => {
+                let (parent, name) = pointer.rsplit_once('/').unwrap();
+                start.pointer_mut(parent).unwrap()[name] = value.clone();
+            }
+        }
+        Integration::load(&document.to_string()).map_or_else(|error| error.0, |_| Vec::new())
+    }
+
+    #[test]
+    fn every_mistake_with_customers_links_and_several_requests_is_told_with_its_place() {
+        let call = |change: Json| {
+            let mut call =
+                json!({"name": "call", "method": "POST", "entitySet": "phonecalls", "body": {}});
+            for (name, value) in change.as_object().unwrap() {
+                call[name] = value.clone();
+            }
+            call
+        };
+        for (pointer, value, expected) in [
+            (
+                "/requests",
+                json!([call(json!({}))]),
+                "steps.contact-start: it has a `request` and `requests`",
+            ),
+            (
+                "/request/name",
+                json!("customer"),
+                "steps.contact-start.request.name: `customer` means something already",
+            ),
+            (
+                "/request/name",
+                json!("contact-end"),
+                "`contact-end` means something already",
+            ),
+            (
+                "/request/name",
+                json!("a b"),
+                "it must be letters, digits, `-` and `_`",
+            ),
+            (
+                "/request/when",
+                json!("Customer.count =="),
+                "steps.contact-start.request.when, line 1",
+            ),
+            (
+                "/request/body/customerid",
+                json!("{{ Customer }}"),
+                "steps.contact-start.request.body.customerid: ",
+            ),
+            (
+                "/request/body/subject",
+                json!("{{ Customer }}"),
+                "`phonecall` has no lookup `subject`",
+            ),
+            (
+                "/request/body/from",
+                json!(["{{ Customer }}", "x"]),
+                "a list of parties holds records only",
+            ),
+            (
+                "/customer/tables",
+                json!([]),
+                "steps.contact-start.customer.tables: name at least one table",
+            ),
+            (
+                "/customer/tables/0",
+                json!({"entitySet": "new_patients"}),
+                "steps.contact-start.customer.tables[0]: it is not known which columns of `new_patients`",
+            ),
+            (
+                "/customer/tables/0/phoneColumns",
+                json!(["a b"]),
+                "`a b` is no column's name",
+            ),
+            (
+                "/customer/tables/0/filter",
+                json!("name eq 'x"),
+                "customer.tables[0].filter: a single quote is opened",
+            ),
+            (
+                "/customer/country",
+                json!("Germany"),
+                "customer.country: `Germany` is no country",
+            ),
+            (
+                "/customer/many",
+                json!({"orderby": "modifiedon downwards"}),
+                "customer.many.orderby: it must be columns",
+            ),
+            (
+                "/customer/many",
+                json!("oldest"),
+                "steps.contact-start.customer.many: unknown variant `oldest`",
+            ),
+            (
+                "/customer/none",
+                json!({"create": {"entitySet": "leads", "body": {"ownerid": "{{ Agent.Owner }}"}}}),
+                "customer.none.create.body: the agent is not known",
+            ),
+            (
+                "/customer/value",
+                json!("{{ STEP4-Response.x }}"),
+                "steps.contact-start.customer: it uses STEP4-Response",
+            ),
+        ] {
+            let problems = problems_of_start(pointer, &value);
+            assert!(
+                problems.iter().any(|problem| problem.contains(expected)),
+                "{pointer}: {problems:?}"
+            );
+        }
+        for (requests, expected) in [
+            (
+                json!([call(json!({})), call(json!({}))]),
+                "steps.contact-start.requests[1].name: another request is called `call`, too",
+            ),
+            (
+                json!([{"method": "GET", "entitySet": "contacts"}]),
+                "steps.contact-start.requests[0].name: each of a step's requests needs a name",
+            ),
+            (
+                json!([
+                    call(json!({"main": true})),
+                    call(json!({"name": "b", "main": true}))
+                ]),
+                "several say that they are the `main` one",
+            ),
+            (
+                json!([
+                    call(json!({"body": {"subject": "{{ Responses.task.subject }}"}})),
+                    call(json!({"name": "task", "entitySet": "tasks"}))
+                ]),
+                "steps.contact-start.requests[0]: it uses Responses.task, which does not come before it",
+            ),
+            (
+                json!([call(
+                    json!({"body": {"subject": "{{ Responses.cal.subject }}"}})
+                )]),
+                "there is no request `cal`; there are ",
+            ),
+            (
+                json!([
+                    call(json!({})),
+                    call(json!({"name": "b", "body": {"subject": "{{ Responses }}"}}))
+                ]),
+                "write which response is meant",
+            ),
+        ] {
+            let problems = problems(|document| {
+                document["steps"]["contact-start"] = json!({"requests": requests});
+            });
+            assert!(
+                problems.iter().any(|problem| problem.contains(expected)),
+                "{problems:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_customer_must_be_looked_for_before_it_is_used() {
+        let end = |change: fn(&mut Json)| {
+            let recipe = include_str!("../../../docs/recipes/phone-call.json");
+            let mut document: Json = serde_json::from_str(recipe).unwrap();
+            change(&mut document["steps"]);
+            Integration::load(&document.to_string()).map_or_else(|error| error.0, |_| Vec::new())
+        };
+        let moved = end(|steps| {
+            let customer = steps["contact-start"]
+                .as_object_mut()
+                .unwrap()
+                .remove("customer");
+            steps["contact-end"]["customer"] = customer.unwrap();
+        });
+        assert!(
+            moved.iter().any(|problem| problem.starts_with(
+                "steps.contact-start.request: it uses Customer, and no customer has been looked for"
+            )),
+            "{moved:?}"
+        );
+        let later = end(|steps| {
+            steps["contact-start"]["customer"]["linkLater"] = true.into();
+            steps["contact-start"]["request"]["when"] = "Customer.id".into();
+        });
+        assert!(
+            later
+                .iter()
+                .any(|problem| problem.contains("it uses Customer")),
+            "{later:?}"
+        );
+        let nothing_to_link = end(|steps| {
+            steps["contact-end"]["customer"] =
+                json!({"tables": [{"entitySet": "contacts"}], "linkLater": true});
+        });
+        assert!(
+            nothing_to_link
+                .iter()
+                .any(|problem| problem.starts_with("steps.contact-end.customer.linkLater: ")),
+            "{nothing_to_link:?}"
+        );
+        let without = end(|steps| {
+            steps["contact-start"]
+                .as_object_mut()
+                .unwrap()
+                .remove("customer");
+            steps["contact-answered"]["screenPop"]["open"] = json!(["customer"]);
+        });
+        assert!(
+            without.iter().any(|problem| problem.starts_with(
+                "steps.contact-answered.screenPop.open: no step looks for a customer"
+            )),
+            "{without:?}"
+        );
+    }
+
     #[test]
     fn several_mistakes_are_told_at_once() {
         let problems = problems(|document| {

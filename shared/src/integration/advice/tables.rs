@@ -1,6 +1,6 @@
 //! Advice on what a request says to its table: columns, lookups, filters, and the fields of responses.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value as Json};
 
@@ -9,10 +9,11 @@ use super::{
     nearest, place, pointer_of,
 };
 use crate::{
-    configuration::{Configuration, RequestConfiguration},
+    configuration::{Configuration, CustomerTable, RequestConfiguration},
     dataverse::{
-        Method,
+        LookupError, Method,
         columns::{Access, Column, Kind, KnownTable, TABLES, is_own_option},
+        lookup::{PARTY, navigation_property, part_played},
     },
     step::Step,
     template::Template,
@@ -81,6 +82,9 @@ impl Advice<'_> {
         let field = format!("{field}.body");
         let primary_key = request.table().primary_key;
         for (name, value) in body.iter().filter(|(name, _)| **name != primary_key) {
+            if self.link(&format!("{field}.{name}"), name, value, request, known) {
+                continue;
+            }
             self.column(&format!("{field}.{name}"), name, value, known, creates);
         }
         match known.logical_name {
@@ -97,6 +101,112 @@ impl Advice<'_> {
                 "no update resolves a case, and Dynamics refuses it; only the action CloseIncident does; leave `statecode` and `statuscode` out",
             ),
             _ => {}
+        }
+    }
+
+    /// A line that links to other records. Tells whether it is one: then its column is no matter of a value.
+    fn link(
+        &mut self,
+        field: &str,
+        name: &str,
+        value: &Json,
+        request: &RequestConfiguration,
+        known: &KnownTable,
+    ) -> bool {
+        let part = part_played(&request.table(), name);
+        let values = match value {
+            Json::Array(values) if part.is_some() => values.iter().collect(),
+            value => vec![value],
+        };
+        let targets: Vec<Vec<String>> = values
+            .iter()
+            .filter_map(|value| self.linkable.targets(value))
+            .collect();
+        if targets.is_empty() {
+            if part.is_some() && known.column(name).is_none() {
+                self.say(
+                    field,
+                    &format!("`{name}` holds parties, and no text; write \"{name}\": \"{{{{ Customer }}}}\" or \"{{{{ Agent.User }}}}\""),
+                );
+                return true;
+            }
+            return false;
+        }
+        if let Some(part) = part
+            && !known.party_types.contains(&part.into())
+        {
+            let table = known.logical_name;
+            self.say(
+                field,
+                &format!("{table} has no parties of the kind `{name}`; leave it out"),
+            );
+        }
+        let (table, column) = match part {
+            Some(_) => (PARTY, "partyid"),
+            None => (known.logical_name, name),
+        };
+        if name.contains('@') {
+            return true;
+        }
+        let refused = |target: &&String| {
+            let property = navigation_property(table, column, target);
+            matches!(property, Err(LookupError::Target { .. }))
+        };
+        let refused: BTreeSet<&String> = targets.iter().flatten().filter(refused).collect();
+        if !refused.is_empty() {
+            let refused: Vec<&str> = refused.into_iter().map(String::as_str).collect();
+            self.say(
+                field,
+                &format!(
+                    "the lookup takes no record of {}; the field is left out for such a one",
+                    refused.join(" and of ")
+                ),
+            );
+        }
+        true
+    }
+
+    /// A table in which a customer is looked for.
+    pub(super) fn searched_table(&mut self, field: &str, table: &CustomerTable) {
+        if let Some(meant) = KnownTable::meant_by(&table.entity_set) {
+            self.say(
+                &format!("{field}.entitySet"),
+                &format!(
+                    "Dataverse has no entity set `{}` of its own; did you mean `{}`?",
+                    table.entity_set, meant.entity_set
+                ),
+            );
+        }
+        let Some(known) = KnownTable::by_logical_name(&table.table().logical_name) else {
+            return;
+        };
+        let given = |columns: &Option<Vec<String>>| columns.clone().unwrap_or_default();
+        for (name, columns, is_compared) in [
+            ("phoneColumns", given(&table.phone_columns), true),
+            ("emailColumns", given(&table.email_columns), true),
+            ("textColumns", table.text_columns.clone(), true),
+            ("select", table.select.clone(), false),
+            (
+                "nameColumn",
+                table.name_column.iter().cloned().collect(),
+                false,
+            ),
+        ] {
+            for column in columns {
+                let place = format!("{field}.{name}");
+                let kind = known.kind(&column);
+                if kind.is_none() && !known.may_answer(&column) {
+                    self.unknown_column(&place, &column, known);
+                } else if is_compared && kind.is_some_and(|kind| !matches!(kind, Kind::Text(_))) {
+                    self.say(
+                        &place,
+                        &format!("the column `{column}` holds no text, and Dataverse refuses to compare it with one"),
+                    );
+                }
+            }
+        }
+        if let Some(filter) = &table.filter {
+            self.filter(field, filter, known);
         }
     }
 
@@ -210,6 +320,11 @@ impl Advice<'_> {
                 )
             });
             let mut ways: Vec<String> = ways.collect();
+            if name == "ownerid" {
+                ways.insert(0, "\"ownerid\": \"{{ Agent.Owner }}\"".to_owned());
+            } else if self.looks_for_customers {
+                ways.insert(0, format!("\"{name}\": \"{{{{ Customer }}}}\""));
+            }
             if ways.is_empty() {
                 ways.push(format!("\"{name}@odata.bind\": \"/<entity set>(...)\""));
             }
