@@ -25,8 +25,8 @@ use uuid::Uuid;
 use self::customer::{CustomerSearch, NoQuery};
 use crate::{
     configuration::{
-        AGENT, CUSTOMER, Configuration, Connection, NEW_CUSTOMER, Opening, ScreenPopTarget,
-        StepView, WithoutStart,
+        AGENT, CUSTOMER, Configuration, Connection, NEW_CUSTOMER, NewCustomer, Opening,
+        ScreenPopTarget, StepView, WithoutStart,
     },
     dataverse::{Kind, Method, Request, Response},
     history::{History, Need, RequestKey, Rules, State},
@@ -549,7 +549,7 @@ impl Integration {
         if key.request() == Some(NEW_CUSTOMER) {
             let step = self.configuration.steps.get(key.step());
             let new = step.and_then(|step| step.new_customer());
-            fields.extend(new.and_then(|new| new.name_column()));
+            fields.extend(new.and_then(NewCustomer::name_column));
         }
         Some(fields)
     }
