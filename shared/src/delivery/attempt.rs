@@ -148,10 +148,10 @@ impl Attempt<'_> {
         let errors: Vec<_> = errors.into_iter().filter_map(Result::err).collect();
         let worst = errors
             .iter()
-            .find(|(error, _)| error.is_permanent())
+            .find(|(error, _)| error.is_permanent() || is_missing_privilege(error))
             .or_else(|| errors.first());
         if let Some((error, request)) = worst {
-            return self.judge(error, request);
+            return self.judge_look_up(error, request);
         }
         let answers: Vec<Response> = answers.into_iter().filter_map(Result::ok).collect();
         let attempts = answers.iter().map(|answer| answer.attempts).max();
@@ -170,7 +170,7 @@ impl Attempt<'_> {
         }
         let response = match self.send(&query.request).await {
             Ok(response) => response,
-            Err(error) => return self.judge(&error, &query.request),
+            Err(error) => return self.judge_look_up(&error, &query.request),
         };
         let user = self.loaded.integration.found_agent(&response);
         agents.remember(&query.username, &user);
@@ -189,6 +189,22 @@ impl Attempt<'_> {
         let state = self.history.request(self.key);
         judge(error, request, state, hours, Timestamp::now())
     }
+
+    /// As [`Attempt::judge`], but a table that may not be read is no reason for the step's record to wait until
+    /// somebody allows it: without its customer it is better than none.
+    fn judge_look_up(&self, error: &DynamicsError, request: &Request) -> Outcome {
+        match self.judge(error, request) {
+            Outcome::Postponed(reason, _) if is_missing_privilege(error) => Outcome::Failed(reason),
+            outcome => outcome,
+        }
+    }
+}
+
+/// Whether the application user lacks a privilege, and nothing else is wrong with it.
+fn is_missing_privilege(error: &DynamicsError) -> bool {
+    let codes = ["0x80040220", "0x80042f09", "0x8004f510", "0x80040299"];
+    matches!(error, DynamicsError::Refused(refusal)
+        if refusal.status == 403 && codes.iter().any(|code| refusal.code.eq_ignore_ascii_case(code)))
 }
 
 /// What a look-up has found.
