@@ -150,7 +150,10 @@ fn a_newcomer_starts_with_the_first_recipe() {
         configuration["steps"].clone()
     };
     let recipe = include_str!("../docs/recipes/phone-call.json");
-    for guide in [include_str!("../README.md"), include_str!("../docs/setup.md")] {
+    for guide in [
+        include_str!("../README.md"),
+        include_str!("../docs/setup.md"),
+    ] {
         let block = guide.split("```json\n").nth(1).unwrap();
         let configuration = block.split("```").next().unwrap();
         assert_eq!(steps(configuration), steps(recipe));

@@ -935,3 +935,49 @@ async fn each_object_has_all_of_its_steps_requests_to_itself() {
     assert_eq!(updated.len(), 2, "each once: {updated:?}");
     assert_eq!(history(&system, CONTACT).await.count(State::Delivered), 5);
 }
+
+#[tokio::test]
+async fn look_ups_that_do_not_need_each_other_go_together() {
+    let system = system(|configuration| {
+        configuration["steps"]["contact-start"] = json!({
+            "customer": {"tables": [{"entitySet": "contacts"}, {"entitySet": "accounts"}]},
+            "request": {
+                "method": "POST", "entitySet": "phonecalls",
+                "body": {"regardingobjectid": "{{ Customer }}", "ownerid": "{{ Agent.User }}"}
+            }
+        });
+    })
+    .await;
+    let caller = known_caller(&system);
+    // None of the three is answered before all of them have come: one after the other, none ever is.
+    system.dataverse.faults.add(Fault {
+        method: "GET".into(),
+        path: String::new(),
+        times: 3,
+        effect: Effect::Together,
+    });
+    let mut start = event("contact-start");
+    start["Details"]["Parameters"]["Username"] = "agent.example".into();
+    let reply = invoke(&system, "contact-start", &start).await;
+    assert_reply!(reply, {"status": "delivered", "customerId": caller.to_string()});
+}
+
+#[tokio::test]
+async fn a_customer_who_may_not_be_made_does_not_hold_the_record_up() {
+    let mut start = look_up_and_create();
+    start["customer"]["none"] =
+        json!({"create": {"entitySet": "leads", "body": {"lastname": "Unknown"}}});
+    let system = starting_with(start).await;
+    system
+        .dataverse
+        .set_missing_privilege(Some("prvCreateLead"));
+    let reply = invoke(&system, "contact-start", &event("contact-start")).await;
+    assert_reply!(reply, {"status": "delivered", "message": contains("new-customer is failed")});
+    assert_linked(&system, CONTACT, None);
+    system.dataverse.set_missing_privilege(None);
+    by_hand(&system, CONTACT).await;
+    let leads = system.dataverse.records("leads");
+    assert_eq!(leads.len(), 1);
+    let record = only_record(&system, "phonecalls");
+    assert_eq!(record["_regardingobjectid_value"], leads[0]["leadid"]);
+}

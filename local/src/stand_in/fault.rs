@@ -17,6 +17,7 @@ use axum::{
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tokio::sync::Notify;
 
 use crate::http::close_connection;
 
@@ -77,6 +78,8 @@ pub enum Effect {
     },
     /// It is answered only after so many milliseconds.
     Delay(u64),
+    /// It is done when the last request has come that the fault meets: all of them at once.
+    Together,
     /// The connection closes before anything is done.
     CloseBefore,
     /// It is done, and the connection closes before the answer.
@@ -126,6 +129,8 @@ impl Effect {
 pub struct Faults {
     told: Arc<Mutex<Vec<Fault>>>,
     chaos: Arc<Mutex<Option<Chaos>>>,
+    /// Tells those who wait for the others of their fault that one is gone.
+    gone: Arc<Notify>,
 }
 
 /// Faults by chance, the same for the same seed: what a request meets depends on what it is and how
@@ -215,6 +220,7 @@ impl Faults {
 
     pub fn clear(&self) {
         self.told.lock().expect("no one panics holding it").clear();
+        self.gone.notify_waiters();
     }
 
     /// The effect that a request meets.
@@ -236,8 +242,25 @@ impl Faults {
         let effect = fault.effect.clone();
         if fault.times == 0 {
             faults.remove(index);
+            self.gone.notify_waiters();
         }
         Some(effect)
+    }
+
+    /// Waits until no fault is told whose requests are to be done together.
+    async fn all_have_come(&self) {
+        loop {
+            let gone = self.gone.notified();
+            let is_awaited = {
+                let told = self.told.lock().expect("no one panics holding it");
+                told.iter()
+                    .any(|fault| matches!(fault.effect, Effect::Together))
+            };
+            if !is_awaited {
+                return;
+            }
+            gone.await;
+        }
     }
 
     /// Answers a request by `answer`, with the fault it meets.
@@ -270,6 +293,10 @@ impl Faults {
             }
             Effect::Delay(milliseconds) => {
                 tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+                answer()
+            }
+            Effect::Together => {
+                self.all_have_come().await;
                 answer()
             }
             Effect::CloseBefore => close_connection(),

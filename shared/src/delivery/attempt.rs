@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json};
 use tokio::time::{Duration, Instant};
 
 use crate::{
+    configuration::NEW_CUSTOMER,
     dataverse::{DynamicsError, Repeats, Request, Response},
     history::{History, RequestHistory, RequestKey, Unmet, backoff},
     integration::{AgentQuery, CustomerQuery, Integration, RenderError, Rendered, Sending},
@@ -123,6 +124,9 @@ impl Attempt<'_> {
     async fn request(&self, request: &Request, rendered: &Rendered) -> Outcome {
         let mut response = match self.send(request).await {
             Ok(response) => response,
+            Err(error) if self.key.request() == Some(NEW_CUSTOMER) => {
+                return self.judge_look_up(&error, request);
+            }
             Err(error) => return self.judge(&error, request),
         };
         let integration = &self.loaded.integration;
@@ -190,7 +194,7 @@ impl Attempt<'_> {
         judge(error, request, state, hours, Timestamp::now())
     }
 
-    /// As [`Attempt::judge`], but a table that may not be read is no reason for the step's record to wait until
+    /// As [`Attempt::judge`], but a table that may not be read, or a customer who may not be made, is no reason for the step's record to wait until
     /// somebody allows it: without its customer it is better than none.
     fn judge_look_up(&self, error: &DynamicsError, request: &Request) -> Outcome {
         match self.judge(error, request) {

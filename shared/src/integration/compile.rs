@@ -579,6 +579,17 @@ impl Compiler {
         )
         .map_err(|error| self.problem(error.to_string()))
         .ok();
+        let own = self.own_names();
+        let address_text = address
+            .iter()
+            .flat_map(|address| address.names_in_text(&own));
+        for used in address_text.collect::<Vec<_>>() {
+            let name = used.name;
+            self.problem(format!(
+                "{field}.queryString, line {}, column {}: `{name}` stands there without braces and would be sent as that word; write {{{{ {name}... }}}}",
+                used.line, used.column
+            ));
+        }
         let table = configuration.table();
         let body = match (method, body) {
             (Method::Get, Some(body)) if !body.is_empty() => {
@@ -603,6 +614,13 @@ impl Compiler {
             address: address?,
             body,
         })
+    }
+
+    /// The names that are the product's in this configuration alone.
+    fn own_names(&self) -> Vec<&'static str> {
+        let responses = self.names_requests.then_some("Responses");
+        let customer = self.looks_for_customers.then_some("Customer");
+        responses.into_iter().chain(customer).collect()
     }
 
     fn body(&mut self, field: &str, body: &PastedObject, table: &Table) -> Option<Body> {
@@ -1125,6 +1143,15 @@ mod tests {
                     json!({"body": {"subject": "{{ Responses.cal.subject }}"}})
                 )]),
                 "there is no request `cal`; there are ",
+            ),
+            (
+                json!([
+                    call(json!({})),
+                    call(json!({
+                        "name": "b", "method": "PATCH", "queryString": "(Responses.call.activityid)", "body": {}
+                    }))
+                ]),
+                "requests[1].queryString, line 1, column 2: `Responses` stands there without braces",
             ),
             (
                 json!([
