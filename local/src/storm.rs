@@ -1,6 +1,10 @@
 //! The storm: many contacts' lives through the real binaries, with faults at every boundary, and an
 //! audit of what Dynamics holds at the end against the events that were sent.
 //!
+//! A life's first step has several requests: its caller is looked for, and known, unknown (and then made a
+//! lead) or withheld; the record is linked to who was found, and callers who are not known get a task beside
+//! it. The agent who answers becomes the record's owner.
+//!
 //! Owns the lives' making and the audit. The seed decides each contact, its events' order and
 //! repeats, and which request meets which fault; what the operating system schedules when is not ours
 //! to decide.
@@ -57,6 +61,8 @@ pub struct Audit {
     pub pending: u32,
     /// Contacts with a step that has failed.
     pub failed: u32,
+    /// Contacts whose look-ups were refused for good, and done again by hand.
+    pub redone: u32,
     /// Flow replies that came later than the budget.
     pub late: u32,
     pub slowest_reply: Duration,
@@ -95,16 +101,53 @@ pub async fn run(storm: &Storm, mut options: Options) -> io::Result<Audit> {
     let table_faults = Faults::default();
     options.processes = storm.processes;
     options.table_faults = table_faults.clone();
-    options.configuration["steps"]["contact-start"]["request"]["body"] = json!({
-        "phonenumber": "{{CustomerEndpoint}}",
-        "actualstart": "{{InitiationTimestamp}}",
-        "subject": "{{ContactId}}"
+    options.configuration["steps"]["contact-start"] = json!({
+        "customer": {
+            "tables": [{"entitySet": "contacts"}, {"entitySet": "accounts"}],
+            "none": {"create": {"entitySet": "leads", "body": {
+                "lastname": "{{ Customer.value }}", "mobilephone": "{{ Customer.value }}"
+            }}}
+        },
+        "requests": [
+            {"name": "call", "method": "POST", "entitySet": "phonecalls", "body": {
+                "phonenumber": "{{CustomerEndpoint}}",
+                "actualstart": "{{InitiationTimestamp}}",
+                "subject": "{{ContactId}}",
+                "from": "{{ Customer }}",
+                "regardingobjectid": "{{ Customer }}"
+            }},
+            {"name": "task", "when": "Customer.count == 0", "method": "POST", "entitySet": "tasks", "body": {
+                "subject": "{{ContactId}}", "description": "{{ Responses.call.activityid }}"
+            }}
+        ]
+    });
+    options.configuration["steps"]["contact-answered"]["request"] = json!({
+        "method": "PATCH", "entitySet": "phonecalls", "queryString": "(STEP2-Response.activityid)",
+        "body": {"ownerid": "{{ Agent.Owner }}"}
     });
     let budget = options.configuration["flowBudgetMilliseconds"]
         .as_u64()
         .unwrap_or(3000);
     let budget = Duration::from_millis(budget) + GRACE;
     let system = Arc::new(System::start(options).await?);
+    let agent = json!({"systemuserid": AGENT, "domainname": "agent.example"});
+    let insert = |set, record| {
+        let inserted = system.dataverse.insert(set, record);
+        inserted.map_err(io::Error::other)
+    };
+    insert("systemusers", agent)?;
+    for index in 0..storm.contacts {
+        let life = Life::new(storm, index);
+        if Caller::of(life.id) == Caller::Known {
+            // As somebody typed it.
+            let number = phone(life.id);
+            let typed = format!("({}) {}-{}", &number[2..5], &number[5..8], &number[8..]);
+            insert(
+                "contacts",
+                json!({"lastname": life.id.to_string(), "mobilephone": typed}),
+            )?;
+        }
+    }
     set_chaos(&system, &table_faults, storm);
 
     let bar = ProgressBar::new(storm.contacts.into());
@@ -152,17 +195,14 @@ pub async fn run(storm: &Storm, mut options: Options) -> io::Result<Audit> {
     }
     bar.set_message("settling");
     let began = Instant::now();
-    while began.elapsed() < PATIENCE {
-        let _ = system.redeliver().await;
-        if listed(&system).await? == 0 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
+    settle(&system, began).await?;
+    let redone = redo_look_ups(&system, &contacts).await?;
+    settle(&system, began).await?;
     let settling = began.elapsed();
     bar.finish_and_clear();
 
     let mut audit = audit(&system, &contacts).await?;
+    audit.redone = redone;
     audit.late = tally
         .replies
         .lock()
@@ -186,6 +226,42 @@ pub async fn run(storm: &Storm, mut options: Options) -> io::Result<Audit> {
     audit.sending = sending;
     audit.settling = settling;
     Ok(audit)
+}
+
+/// Lets redelivery run until nothing is listed as due, or the patience is over.
+async fn settle(system: &System, began: Instant) -> io::Result<()> {
+    while began.elapsed() < PATIENCE {
+        let _ = system.redeliver().await;
+        if listed(system).await? == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    Ok(())
+}
+
+/// Does by hand what a person would: look-ups that were refused for good, as an answer was too large, are done
+/// again, with the links and owners that wait for them. Of anything else that has failed the audit tells.
+/// Returns how many contacts that were.
+async fn redo_look_ups(system: &System, contacts: &[Uuid]) -> io::Result<u32> {
+    let mut redone = 0;
+    for id in contacts {
+        let stored = system.store.load(*id).await.map_err(io::Error::other)?;
+        let requests = stored.iter().flat_map(|stored| stored.history.in_order());
+        let failed: Vec<_> = requests
+            .filter(|(_, request)| request.state == State::Failed)
+            .collect();
+        let is_look_up = |name: &str| matches!(name, "customer" | "new-customer" | "agent");
+        let is_of_look_up = failed
+            .iter()
+            .any(|(key, _)| key.request().is_some_and(is_look_up));
+        if is_of_look_up {
+            redone += 1;
+            let order = json!({"contactId": id});
+            system.lambda.invoke(REDELIVERY, &order).await;
+        }
+    }
+    Ok(redone)
 }
 
 fn set_chaos(system: &System, table_faults: &Faults, storm: &Storm) {
@@ -333,6 +409,30 @@ impl Life {
     }
 }
 
+/// Who calls.
+#[derive(Clone, Copy, PartialEq)]
+enum Caller {
+    /// A contact has the number.
+    Known,
+    /// Nobody has it.
+    Unknown,
+    /// There is no number.
+    Withheld,
+}
+
+impl Caller {
+    fn of(id: Uuid) -> Caller {
+        match id.as_u128() % 5 {
+            0 => Caller::Withheld,
+            1 | 2 => Caller::Unknown,
+            _ => Caller::Known,
+        }
+    }
+}
+
+/// The user that the agent is in Dynamics.
+const AGENT: Uuid = Uuid::from_u128(0xa000_0000_0000_4000_8000_0000_0000_0001);
+
 fn phone(id: Uuid) -> String {
     format!("+1555{:07}", id.as_u128() % 10_000_000)
 }
@@ -340,14 +440,21 @@ fn phone(id: Uuid) -> String {
 fn flow(id: Uuid) -> Json {
     json!({"Name": "ContactFlowEvent", "Details": {"Parameters": {"Username": "agent.example"}, "ContactData": {
         "ContactId": id, "Channel": "VOICE", "InitiationMethod": "INBOUND", "Attributes": {},
-        "CustomerEndpoint": {"Address": phone(id), "Type": "TELEPHONE_NUMBER"}
+        "CustomerEndpoint": endpoint(id)
     }}})
+}
+
+fn endpoint(id: Uuid) -> Json {
+    let address = match Caller::of(id) {
+        Caller::Withheld => "anonymous".to_owned(),
+        Caller::Known | Caller::Unknown => phone(id),
+    };
+    json!({"Address": address, "Type": "TELEPHONE_NUMBER"})
 }
 
 fn ended(id: Uuid) -> Json {
     json!({"source": "aws.connect", "detail-type": "Amazon Connect Contact Event", "detail": {
         "eventType": "DISCONNECTED", "contactId": id, "channel": "VOICE",
-        "customerEndpoint": {"type": "TELEPHONE_NUMBER", "address": phone(id)},
         "disconnectTimestamp": "2026-02-04T21:20:30.000Z"
     }})
 }
@@ -373,6 +480,12 @@ async fn listed(system: &System) -> io::Result<usize> {
 async fn audit(system: &System, contacts: &[Uuid]) -> io::Result<Audit> {
     let mut records: BTreeMap<String, Vec<Map<String, Json>>> = BTreeMap::new();
     let held = system.dataverse.records("phonecalls");
+    let others = Others {
+        customers: ["contacts", "leads"]
+            .map(|set| system.dataverse.records(set))
+            .concat(),
+        tasks: system.dataverse.records("tasks"),
+    };
     let mut audit = Audit {
         contacts: contacts.len().try_into().unwrap_or(u32::MAX),
         records: held.len(),
@@ -412,7 +525,12 @@ async fn audit(system: &System, contacts: &[Uuid]) -> io::Result<Audit> {
             }
             Some(found) => {
                 audit.doubled += found.len() - 1;
-                let wrong = difference(*id, &found[0]);
+                let parties = system.dataverse.parties(*id).len();
+                let expected = usize::from(Caller::of(*id) != Caller::Withheld);
+                let wrong = difference(*id, &found[0], &others).or_else(|| {
+                    (parties != expected)
+                        .then(|| format!("it has {parties} parties, not {expected}"))
+                });
                 if let Some(wrong) = wrong {
                     audit.wrong += 1;
                     note(wrong);
@@ -422,16 +540,66 @@ async fn audit(system: &System, contacts: &[Uuid]) -> io::Result<Audit> {
     }
     // Records of nobody.
     audit.doubled += records.values().map(Vec::len).sum::<usize>();
+    // One lead, and one task, for each caller who is not known.
+    let unknown = contacts
+        .iter()
+        .filter(|id| Caller::of(**id) == Caller::Unknown);
+    let unknown = unknown.count();
+    let leads = system.dataverse.records("leads").len();
+    audit.doubled += leads.saturating_sub(unknown) + others.tasks.len().saturating_sub(unknown);
     Ok(audit)
 }
 
-fn difference(id: Uuid, record: &Map<String, Json>) -> Option<String> {
+/// What Dynamics holds besides the contacts' records.
+struct Others {
+    customers: Vec<Map<String, Json>>,
+    tasks: Vec<Map<String, Json>>,
+}
+
+fn difference(id: Uuid, record: &Map<String, Json>, others: &Others) -> Option<String> {
+    let number = endpoint(id)["Address"].clone();
+    let named = match Caller::of(id) {
+        Caller::Withheld => None,
+        Caller::Unknown => Some(phone(id)),
+        Caller::Known => Some(id.to_string()),
+    };
+    let customer = named.map_or(Some(Json::Null), |name| {
+        let mut customers = others.customers.iter();
+        let customer = customers.find(|customer| customer["lastname"] == name)?;
+        let key = if customer.contains_key("leadid") {
+            "leadid"
+        } else {
+            "contactid"
+        };
+        customer.get(key).cloned()
+    });
+    let Some(customer) = customer else {
+        return Some("the caller is no customer".into());
+    };
+    let is_regarding = record
+        .get("_regardingobjectid_value")
+        .unwrap_or(&Json::Null);
+    if *is_regarding != customer {
+        return Some(format!("it is regarding {is_regarding}, not {customer}"));
+    }
+    let tasks = others
+        .tasks
+        .iter()
+        .filter(|task| task["subject"] == id.to_string());
+    let expected = usize::from(Caller::of(id) == Caller::Unknown);
+    if tasks.clone().count() != expected {
+        return Some(format!("there are {} tasks, not {expected}", tasks.count()));
+    }
     let url = format!(
         "https://example-connect-recordings.s3.us-east-1.amazonaws.com/CallRecordings/2026/02/04/{id}_20260204T21%3A14_UTC.wav"
     );
     for (column, expected) in [
         ("activityid", id.to_string()),
-        ("phonenumber", phone(id)),
+        (
+            "phonenumber",
+            number.as_str().unwrap_or_default().to_owned(),
+        ),
+        ("_ownerid_value", AGENT.to_string()),
         ("category", "VOICE".into()),
         ("description", format!("Your Recording URI is {url}")),
     ] {
@@ -457,6 +625,7 @@ pub fn print(storm: &Storm, audit: &Audit) {
         ("wrong", audit.wrong.to_string()),
         ("still pending", audit.pending.to_string()),
         ("failed", audit.failed.to_string()),
+        ("look-ups done again by hand", audit.redone.to_string()),
         ("flow replies over their budget", audit.late.to_string()),
         (
             "slowest flow reply",

@@ -97,6 +97,9 @@ struct Compiler {
 #[derive(Default)]
 struct Uses {
     uses: Vec<(ResponseUse, Need)>,
+    /// Whether they are an update's: it fails with the look-up of the agent, and is sent when that is done
+    /// again. A record that is created does not wait for it.
+    are_of_update: bool,
 }
 
 impl Uses {
@@ -207,7 +210,10 @@ impl Compiler {
         for (index, (field, request)) in view.requests.iter().enumerate() {
             let is_main = main == Some(index);
             let name = request.name.clone().filter(|_| !is_main);
-            let mut uses = Uses::default();
+            let mut uses = Uses {
+                are_of_update: request.method == Method::Patch,
+                ..Uses::default()
+            };
             let when = self.condition(&format!("{field}.when"), request.when.as_deref(), &mut uses);
             let mut template = self.request(field, request);
             let mut divided = None;
@@ -717,7 +723,12 @@ impl Compiler {
             match &used.source {
                 Source::Agent => {
                     let agent = (place.0, Some(AGENT.to_owned()));
-                    add(agent, lenient(*need));
+                    let need = if uses.are_of_update {
+                        *need
+                    } else {
+                        lenient(*need)
+                    };
+                    add(agent, need);
                 }
                 Source::Customer => {
                     if !self.looks_for_customers {

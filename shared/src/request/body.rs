@@ -157,6 +157,17 @@ impl Body {
         uses
     }
 
+    /// Whether a line of the body links its record to another.
+    pub fn has_links(&self) -> bool {
+        let is_link = |(_, node): &(String, Node)| {
+            matches!(
+                node,
+                Node::Lookup(..) | Node::LinkUrl(_) | Node::Parties(..)
+            )
+        };
+        self.fields.iter().any(is_link)
+    }
+
     /// The body in parts: what does without a response, and what uses it.
     ///
     /// The parties of an activity stand in one list, which is written as a whole: if one of them uses the
