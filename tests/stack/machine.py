@@ -169,7 +169,10 @@ class LocalSystem:
 def local_system(*options):
     """The local system, on free ports unless its options say otherwise."""
     options = options or ("--port", "0")
-    with process("local", [TARGET / "debug" / "local", "serve", "--config", REFERENCE, *options]) as (running, log):
+    with process("local", [TARGET / "debug" / "local", "serve", "--config", REFERENCE, *options]) as (
+        running,
+        log,
+    ):
 
         def addresses():
             assert running.poll() is None, log.read_text()

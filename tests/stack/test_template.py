@@ -137,7 +137,11 @@ def run(name, reply, inputs=None):
                 error = "NoMatchingError" if reply is None else None
             case "Compare":
                 compared = value(parameters["ComparisonValue"]) or ""
-                operators = {"TextStartsWith": str.startswith, "TextContains": str.__contains__, "Equals": str.__eq__}
+                operators = {
+                    "TextStartsWith": str.startswith,
+                    "TextContains": str.__contains__,
+                    "Equals": str.__eq__,
+                }
                 met = [
                     case["NextAction"]
                     for case in transitions["Conditions"]

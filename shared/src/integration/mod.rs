@@ -257,11 +257,13 @@ impl Integration {
                 let links = request.body.as_ref().is_some_and(Body::has_links);
                 let (request, gaps) = request.render(&self.templates, &scope, id)?;
                 let is_empty = request.body.as_ref().is_some_and(Map::is_empty);
-                if request.kind == Kind::Update && links && is_empty {
-                    let reason = "there is nobody to link the record to, and nothing else to write";
-                    return Err(RenderError::NotWanted(reason.into()));
-                }
-                (Sending::Request(request), gaps)
+                let sending = if request.kind == Kind::Update && links && is_empty {
+                    // There is nobody to link the record to, and nothing else to write.
+                    Sending::Nothing
+                } else {
+                    Sending::Request(request)
+                };
+                (sending, gaps)
             }
             What::Link(body) | What::LinkParties(body) => {
                 let is_parties = matches!(request.what, What::LinkParties(_));
