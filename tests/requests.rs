@@ -343,11 +343,77 @@ async fn a_record_that_is_linked_later_is_there_during_a_look_ups_outage() {
 }
 
 #[tokio::test]
+async fn a_record_that_is_linked_later_keeps_its_other_parties_and_what_later_steps_have_written() {
+    let system = system(|configuration| {
+        let mut start = linking_later();
+        let body = &mut start["requests"][0]["body"];
+        body["to"] = "{{ Agent.User }}".into();
+        body["description"] = "Call from {{ Customer.name | default('?') }}".into();
+        configuration["steps"]["contact-start"] = start;
+        configuration["steps"]["contact-end"]["request"]["body"] =
+            json!({"description": "What was said"});
+    })
+    .await;
+    let caller = known_caller(&system);
+    let agent = json!({"domainname": "agent@example.com"});
+    let agent = system.dataverse.insert("systemusers", agent).unwrap();
+    let (mut start, end) = (event("contact-start"), event("contact-end"));
+    start["Details"]["Parameters"]["Username"] = "agent@example.com".into();
+    system
+        .dataverse
+        .set_missing_privilege(Some("prvReadContact"));
+    invoke(&system, "contact-start", &start).await;
+    let others = |part: i64| {
+        let parties = system.dataverse.parties(CONTACT).into_iter();
+        let mut parties = parties.filter(move |party| party["participationtypemask"] == part);
+        parties.next().map(|party| party["_partyid_value"].clone())
+    };
+    assert_eq!(
+        (others(1), others(2)),
+        (None, Some(agent.to_string().into()))
+    );
+    invoke(&system, "contact-end", &end).await;
+    system.dataverse.set_missing_privilege(None);
+    by_hand(&system, CONTACT).await;
+    assert_linked(&system, CONTACT, Some(caller));
+    assert_eq!(others(2), Some(agent.to_string().into()));
+    let record = only_record(&system, "phonecalls");
+    assert_eq!(record["description"], "What was said");
+}
+
+#[tokio::test]
+async fn what_goes_by_a_look_up_that_has_failed_fails_with_it_and_is_done_when_it_is_mended() {
+    for (condition, known) in [("Customer.id", true), ("not Customer.id", false)] {
+        let mut start = look_up_and_two_creates();
+        start["requests"][1]["when"] = condition.into();
+        let system = starting_with(start).await;
+        if known {
+            known_caller(&system);
+        }
+        system
+            .dataverse
+            .set_missing_privilege(Some("prvReadContact"));
+        let reply = invoke(&system, "contact-start", &event("contact-start")).await;
+        assert_reply!(reply, {"status": "delivered", "message": contains("task is failed: ")});
+        assert!(system.dataverse.records("tasks").is_empty(), "{condition}");
+        system.dataverse.set_missing_privilege(None);
+        by_hand(&system, CONTACT).await;
+        only_record(&system, "tasks");
+        only_record(&system, "phonecalls");
+    }
+}
+
+#[tokio::test]
 async fn a_record_that_is_linked_later_is_left_alone_when_nobody_is_found() {
     let system = starting_with(linking_later()).await;
     let reply = invoke(&system, "contact-start", &event("contact-start")).await;
     assert_reply!(reply, {"status": "delivered", "message": null, "customerCount": "0"});
     assert_linked(&system, CONTACT, None);
+    // It is written as the record of a caller whom nobody knows.
+    assert_eq!(
+        only_record(&system, "phonecalls")["subject"],
+        "Call from somebody"
+    );
     invoke(&system, "contact-start", &event("contact-start")).await;
     by_hand(&system, CONTACT).await;
     assert_eq!(sent(&system), ["POST phonecalls", "GET contacts"]);

@@ -507,8 +507,17 @@ impl History {
     pub fn belong_to(&mut self, integration: &str, now: Timestamp) {
         let is_free = self.lease.as_ref().is_none_or(|lease| lease.until <= now);
         let is_sent = |step: &RequestHistory| step.record_id.is_some() || step.response.is_some();
-        if is_free && !self.with(State::Delivered).any(|(_, step)| is_sent(step)) {
+        if integration != self.integration
+            && is_free
+            && !self.with(State::Delivered).any(|(_, step)| is_sent(step))
+        {
             integration.clone_into(&mut self.integration);
+            // Another configuration may want what the former one did not.
+            for request in self.requests.values_mut() {
+                if request.is_not_wanted() {
+                    *request = RequestHistory::new(request.sequence, request.place, now);
+                }
+            }
         }
     }
 
@@ -680,7 +689,7 @@ impl History {
             if request.state != State::Pending {
                 continue;
             }
-            if !self.has_what_it_needs(key, rules) {
+            if !self.has_what_it_needs(key, rules, now) {
                 waiting = true;
                 continue;
             }
@@ -712,7 +721,7 @@ impl History {
         for (key, request) in behind.skip_while(|(key, _)| *key != first).skip(1) {
             let is_due = request.due_at.is_none_or(|due| due <= now);
             match request.state {
-                State::Pending if !self.has_what_it_needs(key, rules) => {}
+                State::Pending if !self.has_what_it_needs(key, rules, now) => {}
                 State::Pending if is_due && rules.is_look_up(key) => keys.push(key.clone()),
                 State::Pending => break,
                 State::Delivered | State::Skipped | State::Failed => {}
@@ -721,12 +730,23 @@ impl History {
         keys
     }
 
-    fn has_what_it_needs(&self, key: &RequestKey, rules: &impl Rules) -> bool {
-        let is_final = |needed| {
-            self.state_of(needed)
-                .is_some_and(|state| state != State::Pending)
+    fn has_what_it_needs(&self, key: &RequestKey, rules: &impl Rules, now: Timestamp) -> bool {
+        let is_patient = self.is_patient(key, rules, now);
+        let is_there = |(needed, need)| match self.state_of(needed) {
+            Some(state) => state != State::Pending,
+            None => need == Need::Welcome && !is_patient,
         };
-        rules.needs(key).keys().all(is_final)
+        rules
+            .needs(key)
+            .iter()
+            .map(|(needed, need)| (needed, *need))
+            .all(is_there)
+    }
+
+    /// Whether a request still waits for steps that have not been asked for.
+    fn is_patient(&self, key: &RequestKey, rules: &impl Rules, now: Timestamp) -> bool {
+        let request = self.requests.get(key);
+        request.is_none_or(|request| now < patience_ends(request, rules))
     }
 
     /// The state of a request that another needs. One that was configured after its step was done is as good
@@ -762,10 +782,26 @@ impl History {
         })
     }
 
-    /// The first of the requests that a request needs and whose step has not been asked for.
-    pub fn absent(&self, key: &RequestKey, rules: &impl Rules) -> Option<RequestKey> {
+    /// The first of the requests that a request waits for and whose step has not been asked for. What is
+    /// merely welcome is waited for as long as a step waits for another, and then done without.
+    pub fn absent(
+        &self,
+        key: &RequestKey,
+        rules: &impl Rules,
+        now: Timestamp,
+    ) -> Option<RequestKey> {
+        let is_patient = self.is_patient(key, rules, now);
+        let mut needed = rules.needs(key).into_iter();
+        let needed = needed.find(|(needed, need)| {
+            self.state_of(needed).is_none() && (is_patient || *need > Need::Welcome)
+        });
+        needed.map(|(needed, _)| needed)
+    }
+
+    /// Whether a request needs something of `contact-start`, which has not been asked for.
+    fn lacks_start(&self, key: &RequestKey, rules: &impl Rules) -> bool {
         let mut needed = rules.needs(key).into_keys();
-        needed.find(|needed| self.state_of(needed).is_none())
+        needed.any(|needed| needed.step == Step::ContactStart && self.state_of(&needed).is_none())
     }
 
     /// What every write of a history does last: it gives each step that is asked for all of its requests,
@@ -825,22 +861,19 @@ impl History {
         let mut is_started = false;
         for key in self.requests.keys().cloned().collect::<Vec<_>>() {
             let request = &self.requests[&key];
-            match (request.state, self.absent(&key, rules)) {
+            let starts = rules.without_start().action == WithoutStartAction::Start;
+            match (request.state, self.absent(&key, rules, now)) {
                 (State::Skipped, None) if request.reason.as_deref() == Some(ORPHANED) => {
                     if let Some(request) = self.requests.get_mut(&key) {
                         request.again(now);
                     }
                 }
-                (State::Pending, Some(needed)) if now >= patience_ends(request, rules) => {
-                    if needed.step == Step::ContactStart
-                        && rules.without_start().action == WithoutStartAction::Start
-                    {
-                        self.intend(&needed.main(), now);
-                        is_started = true;
-                    } else {
-                        self.skipped(&key, ORPHANED.to_owned(), now);
-                    }
+                (State::Pending, _) if self.is_patient(&key, rules, now) => {}
+                (State::Pending, _) if starts && self.lacks_start(&key, rules) => {
+                    self.intend(&RequestKey::of(Step::ContactStart), now);
+                    is_started = true;
                 }
+                (State::Pending, Some(_)) => self.skipped(&key, ORPHANED.to_owned(), now),
                 _ => {}
             }
         }
@@ -857,7 +890,7 @@ impl History {
             Next::At(due) => Some(due),
             Next::Waiting => self
                 .with(State::Pending)
-                .filter(|(key, _)| self.absent(key, rules).is_some())
+                .filter(|(key, _)| self.absent(key, rules, now).is_some())
                 .map(|(_, step)| patience_ends(step, rules))
                 .min(),
             Next::Nothing => None,
@@ -868,7 +901,7 @@ impl History {
         };
         self.waiting_since = self
             .with(State::Pending)
-            .filter(|(key, _)| self.absent(key, rules).is_none())
+            .filter(|(key, _)| self.absent(key, rules, now).is_none())
             .map(|(_, step)| step.intended_at)
             .min();
     }
@@ -992,9 +1025,9 @@ mod tests {
         let mut history = new();
         history.intend(&end, at(0));
         assert_eq!(history.next(&usual(), at(0)), Next::Waiting);
-        assert_eq!(history.absent(&end, &usual()), Some(start.clone()));
+        assert_eq!(history.absent(&end, &usual(), at(1)), Some(start.clone()));
         history.intend(&start, at(1));
-        assert_eq!(history.absent(&end, &usual()), None);
+        assert_eq!(history.absent(&end, &usual(), at(1)), None);
         assert_eq!(history.next(&usual(), at(1)), Next::Deliver(start.clone()));
         history.postponed(&start, "down".into(), at(60), at(2));
         assert_eq!(
@@ -1007,6 +1040,36 @@ mod tests {
         assert_eq!(history.next(&usual(), at(61)), Next::Deliver(end.clone()));
         history.delivered(&end, Some(ID), None, at(62));
         assert_eq!(history.next(&usual(), at(62)), Next::Nothing);
+    }
+
+    #[test]
+    fn what_is_merely_welcome_is_done_without_when_its_step_never_comes() {
+        struct Answered(WithoutStart);
+        impl Rules for Answered {
+            fn needs(&self, key: &RequestKey) -> BTreeMap<RequestKey, Need> {
+                let customer = RequestKey::of(Step::ContactAnswered).named("customer");
+                let is_end = key.step == Step::ContactEnd;
+                let need = is_end.then_some((customer, Need::Welcome));
+                need.into_iter().collect()
+            }
+            fn without_start(&self) -> &WithoutStart {
+                &self.0
+            }
+        }
+        let rules = Answered(WithoutStart {
+            action: WithoutStartAction::Skip,
+            after_minutes: 1,
+        });
+        let end = RequestKey::of(Step::ContactEnd);
+        let mut history = new();
+        history.intend(&end, at(0));
+        history.claim("a", at(9), &rules, at(1));
+        assert_eq!(
+            (history.next(&rules, at(1)), history.wake_at()),
+            (Next::Waiting, Some(at(60)))
+        );
+        history.claim("a", at(69), &rules, at(60));
+        assert_eq!(history.next(&rules, at(60)), Next::Deliver(end));
     }
 
     #[test]

@@ -85,6 +85,8 @@ pub struct Number {
     number: PhoneNumber,
     e164: String,
     region: Option<Region>,
+    /// The country whose rules those who wrote the column go by, where it is known.
+    home: Option<Region>,
     /// What is dialled before the national number within its country; empty where nothing is.
     trunk: String,
     /// Whether those who wrote the column dial 011 to reach another country.
@@ -148,6 +150,7 @@ impl Number {
             exit_011: code == NANP || home.as_ref().and_then(code_of) == Some(NANP),
             number,
             region,
+            home,
         }
     }
 
@@ -184,9 +187,10 @@ impl Number {
             notations.push(separated(&international, '.'));
             notations.push(separated(&international, '-').replacen('+', "", 1));
         }
-        if self.region.is_some() {
+        if self.is_written_nationally() {
             notations.extend(self.national_notations(&international));
         }
+        notations.retain(|notation| !self.is_possible_at_home(notation));
         deduplicated(notations)
     }
 
@@ -255,7 +259,7 @@ impl Number {
             begins.push(format!("011%{code}%"));
         }
         begins.push(format!("{code}%"));
-        if self.region.is_some() {
+        if self.is_written_nationally() {
             if !trunk.is_empty() {
                 begins.push(format!("{trunk}%"));
             }
@@ -276,8 +280,8 @@ impl Number {
     }
 
     /// Whether a column's text is this number: in any notation, with an extension behind it or
-    /// words around it, or as one of several numbers. A national notation is read as one of this
-    /// number's country.
+    /// words around it, or as one of several numbers. A national notation is read as one of the
+    /// country that the caller's number was read for, and of the caller's own where none is known.
     pub fn is_written_as(&self, candidate: &str) -> bool {
         let candidate = plain(candidate);
         if candidate.len() > LONGEST {
@@ -302,8 +306,13 @@ impl Number {
 
     /// Whether the text, as one number, is this one.
     fn is_read_from(&self, text: &str) -> bool {
+        let reader = if self.is_foreign() {
+            self.home
+        } else {
+            self.region
+        };
         let is_this =
-            |text: &str| parse(text, self.region).is_ok_and(|number| e164(&number) == self.e164);
+            |text: &str| parse(text, reader).is_ok_and(|number| e164(&number) == self.e164);
         if self.has_the_digits_of(text) || is_this(text) {
             return true;
         }
@@ -317,7 +326,8 @@ impl Number {
         let without_exit = ["00", "011"]
             .iter()
             .filter_map(|exit| text.strip_prefix(exit));
-        let without_exit = without_exit.map(str::trim_start).chain([text]);
+        let bare = (!self.is_possible_at_home(text)).then_some(text);
+        let without_exit = without_exit.map(str::trim_start).chain(bare);
         without_exit
             .filter(|rest| rest.starts_with(&code))
             .any(|rest| is_this(&format!("+{rest}")))
@@ -342,8 +352,33 @@ impl Number {
             .strip_prefix("00")
             .or(begin.strip_prefix("011"))
             .unwrap_or(begin);
-        without_exit == self.code()
-            || self.region.is_some() && (begin.is_empty() || begin == self.trunk)
+        let has_code = without_exit == self.code();
+        if begin == without_exit && has_code {
+            return !self.is_possible_at_home(text);
+        }
+        has_code || self.is_written_nationally() && (begin.is_empty() || begin == self.trunk)
+    }
+
+    /// Whether it is a number of another country than the column's.
+    fn is_foreign(&self) -> bool {
+        let code = |region: Region| util().get_country_code_for_region(region);
+        let home = self.home.and_then(code);
+        home.is_some_and(|home| home != self.number.country_code)
+    }
+
+    /// Whether a column holds it without its country code.
+    fn is_written_nationally(&self) -> bool {
+        self.region.is_some() && !self.is_foreign()
+    }
+
+    /// Whether a text without `+` is rather a number of the column's country than this foreign one.
+    fn is_possible_at_home(&self, text: &str) -> bool {
+        let is_possible = |number: PhoneNumber| {
+            let reason = util().is_possible_number_with_reason(&number);
+            number.country_code != self.number.country_code
+                && matches!(reason, Ok(NumberLengthType::IsPossible))
+        };
+        self.is_foreign() && !text.contains('+') && parse(text, self.home).is_ok_and(is_possible)
     }
 
     fn is_nanp(&self) -> bool {
@@ -1134,6 +1169,37 @@ mod tests {
 
     fn example() -> impl Strategy<Value = Number> {
         prop::sample::select(examples())
+    }
+
+    #[test]
+    fn a_column_without_country_code_holds_numbers_of_the_columns_country() {
+        for (caller, home, stranger) in [
+            ("+442079460958", "US", "(207) 946-0958"),
+            ("+442079460958", "US", "2079460958"),
+            ("+442079460958", "DE", "020 79460958"),
+            ("+4792345678", "US", "479-234-5678"),
+            ("+4792345678", "US", "4792345678"),
+            ("+12065550100", "GB", "(206) 555-0100"),
+        ] {
+            let number = number(caller, home);
+            assert!(!number.is_written_as(stranger), "{caller} is no {stranger}");
+            let found = number.notations();
+            assert!(!found.iter().any(|found| found == stranger), "{found:?}");
+        }
+        for (caller, home, same) in [
+            ("+442079460958", "US", "+44 (0)20 7946 0958"),
+            ("+442079460958", "US", "011 44 20 7946 0958"),
+            ("+442079460958", "US", "442079460958"),
+            ("+442079460958", "DE", "0044 20 79460958"),
+            ("+12065550100", "GB", "001 206 555 0100"),
+        ] {
+            let number = number(caller, home);
+            assert!(number.is_written_as(same), "{caller} is {same}");
+            assert!(is_found(&number, same), "{caller}: {same}");
+        }
+        // Nobody knows the country: it is the caller's own.
+        let number = Number::read("+442079460958", None).unwrap();
+        assert!(number.is_written_as("020 7946 0958"));
     }
 
     proptest! {

@@ -212,7 +212,7 @@ fn message_of(
 
 /// Why a pending step has not even been tried.
 fn waiting_for(key: &RequestKey, history: &History, integration: &impl Rules) -> String {
-    match history.absent(key, integration) {
+    match history.absent(key, integration, jiff::Timestamp::now()) {
         Some(missing) => format!("it waits for {missing}, which has not run for this contact"),
         None => "it is stored and will be delivered".into(),
     }

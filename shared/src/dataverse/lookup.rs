@@ -31,12 +31,48 @@ pub enum LookupError {
         "`{table}` has no lookup `{column}` whose navigation property is known; write it out, as in \"<navigation property>@odata.bind\": \"{{{{ Customer }}}}\""
     )]
     Unknown { table: String, column: String },
+    #[error(
+        "which record `{column}` belongs to is not known here; write its navigation property out, as in \"<navigation property>@odata.bind\": \"{{{{ Customer }}}}\""
+    )]
+    NoTable { column: String },
+    #[error("`{property}` points to {expected}, and this is a record of {target}")]
+    Property {
+        property: String,
+        expected: String,
+        target: String,
+    },
     #[error("the lookup `{column}` of `{table}` takes no {target}")]
     Target {
         table: String,
         column: String,
         target: String,
     },
+}
+
+impl LookupError {
+    pub(crate) fn of_property(property: &str, expected: &str, target: &str) -> LookupError {
+        LookupError::Property {
+            property: property.to_owned(),
+            expected: expected.to_owned(),
+            target: target.to_owned(),
+        }
+    }
+}
+
+/// The logical name of the table that a reference's navigation property points to; none when it is not known,
+/// or points to several.
+pub(crate) fn target_of_property(table: Option<&str>, property: &str) -> Option<String> {
+    let property = property.strip_suffix("@odata.bind")?;
+    if table == Some(PARTY) {
+        return Some(property.strip_prefix("partyid_")?.to_owned());
+    }
+    let known = KnownTable::by_logical_name(table?)?;
+    let mut lookups = known
+        .lookups
+        .iter()
+        .filter(|lookup| lookup.name == property && lookup.column != "ownerid");
+    let target = lookups.next()?.target;
+    (lookups.next().is_none()).then(|| Table::new(target, None, None).logical_name)
 }
 
 /// The part that the parties play which stand in this field of an activity; none for a field that holds no
@@ -99,8 +135,11 @@ pub(crate) fn navigation_property(
         if let Some(lookup) = lookups.find(|lookup| target_of(lookup.target) == target) {
             return Ok(lookup.name.to_owned());
         }
-        // A table of the environment's own can be a target that is not known here.
-        let is_own = target.contains('_') && column != "customerid";
+        // An activity regards and a note belongs to many tables that are not known here, and a table of the
+        // environment's own can be a target too.
+        let is_open = matches!(column, "regardingobjectid" | "objectid")
+            && !matches!(target, "systemuser" | "team");
+        let is_own = is_open || target.contains('_') && column != "customerid";
         match targets.next() {
             None => return Err(unknown()),
             Some(_) if !is_own => return Err(refused()),

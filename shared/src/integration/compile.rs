@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value as Json;
+
 use super::{
     CompiledRequest, CompiledStep, Integration, Place, ScreenPop, What,
     customer::{CustomerSearch, SearchedTable, email_columns, phone_columns},
@@ -13,8 +15,8 @@ use crate::{
     configuration::{
         self, AGENT, CUSTOMER, Configuration, ConfigurationError, CustomerConfiguration,
         CustomerTable, LINK, LINK_PARTIES, NEW_CUSTOMER, NewCustomer, Opening, PastedObject,
-        Reading, ReplyKey, RequestConfiguration, ScreenPopConfiguration, StepView, WithMany,
-        is_identifier, is_name,
+        Reading, ReplyKey, RequestConfiguration, ScreenPopConfiguration, StepView, ValueKind,
+        WithMany, is_identifier, is_name,
     },
     dataverse::{Method, Table, columns::KnownTable},
     history::Need,
@@ -31,8 +33,30 @@ use crate::{
 /// <https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/filter-rows>
 const MAX_SEARCHED_COLUMNS: usize = 16;
 
+/// How many comparisons a phone number makes of each column, and how long one is beside the column's name.
+/// A URL is too long with more than 32,768 characters.
+const COMPARISONS: usize = 30;
+const COMPARISON_LENGTH: usize = 33;
+const LONGEST_COMPARISONS: usize = 32_000;
+
 /// What a customer's record must meet besides, unless the configuration says otherwise: it is in use.
-const ACTIVE: &str = "statecode eq 0";
+fn in_use(table: Option<&KnownTable>) -> &'static str {
+    let has = |column| table.is_none_or(|table| table.column(column).is_some());
+    match table {
+        _ if has("statecode") => "statecode eq 0",
+        _ if has("isdisabled") => "isdisabled eq false",
+        _ => "",
+    }
+}
+
+/// What is looked for: a template, or an expression without double curly braces.
+fn value_template(value: &str) -> String {
+    if value.contains("{{") || value.contains("{%") {
+        value.to_owned()
+    } else {
+        as_template(value)
+    }
+}
 
 impl Integration {
     /// Reads and compiles a configuration document.
@@ -97,6 +121,9 @@ struct Compiler {
 #[derive(Default)]
 struct Uses {
     uses: Vec<(ResponseUse, Need)>,
+    /// What must be known for certain: what a condition or a search goes by. With a look-up that has failed it
+    /// would be as with one that found nobody, and somebody would be lost, or made twice.
+    strict: Vec<ResponseUse>,
     /// Whether they are an update's: it fails with the look-up of the agent, and is sent when that is done
     /// again. A record that is created does not wait for it.
     are_of_update: bool,
@@ -108,10 +135,19 @@ impl Uses {
             .extend(uses.into_iter().map(|used| (used.clone(), need)));
     }
 
+    fn add_strict<'a>(&mut self, uses: impl IntoIterator<Item = &'a ResponseUse>) {
+        self.strict.extend(uses.into_iter().cloned());
+    }
+
+    /// Each use, how much it is needed, and whether a look-up that has failed will not do.
+    fn all(&self) -> impl Iterator<Item = (&ResponseUse, Need, bool)> {
+        let uses = self.uses.iter().map(|(used, need)| (used, *need, false));
+        let strict = self.strict.iter().map(|used| (used, Need::Expected, true));
+        uses.chain(strict)
+    }
+
     fn name_agent(&self) -> bool {
-        self.uses
-            .iter()
-            .any(|(used, _)| used.source == Source::Agent)
+        self.all().any(|(used, ..)| used.source == Source::Agent)
     }
 }
 
@@ -215,24 +251,23 @@ impl Compiler {
                 ..Uses::default()
             };
             let when = self.condition(&format!("{field}.when"), request.when.as_deref(), &mut uses);
-            let mut template = self.request(field, request);
+            let template = self.request(field, request);
             let mut divided = None;
-            if let Some(template) = &mut template
+            if let Some(template) = &template
                 && is_main
                 && has_customer
                 && request.creates()
-                && let Some(body) = &mut template.body
+                && let Some(body) = &template.body
             {
-                let parts = body.divide(|used| used.source == Source::Customer);
-                if links_later {
-                    *body = parts.without.clone();
-                }
-                divided = Some(parts);
+                divided = Some(body.divide(|used| used.source == Source::Customer));
             }
             if let Some(template) = &template {
                 uses.add(template.address.responses(), Need::Required);
                 let body = template.body.iter().flat_map(Body::responses);
-                uses.add(body, Need::Expected);
+                // Until its customer is known, the record is written as one without.
+                let is_later =
+                    |used: &ResponseUse| used.source == Source::Customer && is_main && links_later;
+                uses.add(body.filter(|used| !is_later(used)), Need::Expected);
             }
             names_agent |= uses.name_agent();
             let place = (step, name);
@@ -243,9 +278,11 @@ impl Compiler {
             let needs = self.needs(field, &place, &sent, &uses);
             if let Some(template) = template {
                 if is_main {
-                    self.linkable
-                        .responses
-                        .insert(step.as_str().to_owned(), template.table.clone());
+                    if self.names_requests {
+                        self.linkable
+                            .responses
+                            .insert(step.as_str().to_owned(), template.table.clone());
+                    }
                 }
                 if let Some(name) = &request.name {
                     self.linkable
@@ -270,7 +307,7 @@ impl Compiler {
                     .parties
                     .map(|body| (LINK_PARTIES, What::LinkParties(body)));
                 for (name, what) in fields.into_iter().chain(parties) {
-                    links.push(self.link(step, field, name, what));
+                    links.push(self.link(step, field, name, what, &sent));
                 }
             }
         }
@@ -318,7 +355,14 @@ impl Compiler {
     }
 
     /// What a record is told of a customer who was found after it was made.
-    fn link(&mut self, step: Step, field: &str, name: &str, what: What) -> CompiledRequest {
+    fn link(
+        &mut self,
+        step: Step,
+        field: &str,
+        name: &str,
+        what: What,
+        sent: &[Place],
+    ) -> CompiledRequest {
         let mut uses = Uses::default();
         if let What::Link(body) | What::LinkParties(body) = &what {
             uses.add(body.responses(), Need::Expected);
@@ -327,7 +371,7 @@ impl Compiler {
         // The look-up is none that a link could do without.
         uses.uses
             .retain(|(used, _)| used.source != Source::Customer);
-        let mut needs = self.needs(field, &place, &[], &uses);
+        let mut needs = self.needs(field, &place, sent, &uses);
         needs.insert((step, None), Need::Required);
         needs.extend(self.customer_needs(Need::Required));
         CompiledRequest {
@@ -338,11 +382,12 @@ impl Compiler {
         }
     }
 
+    /// A request's condition, and what it goes by.
     fn condition(&mut self, field: &str, when: Option<&str>, uses: &mut Uses) -> Option<Condition> {
         let condition = Condition::compile(field, when?, &mut self.templates);
         let condition = condition.map_err(|error| self.problem(error.to_string()));
         let condition = condition.ok()?;
-        uses.add(condition.responses(), Need::Expected);
+        uses.add_strict(condition.responses());
         Some(condition)
     }
 
@@ -359,7 +404,7 @@ impl Compiler {
         let when = self.condition(&when, customer.when.as_deref(), &mut uses);
         let search = self.search(field, customer);
         if let Some(search) = &search {
-            uses.add(search.responses(), Need::Expected);
+            uses.add_strict(search.responses());
         }
         let place = (step, Some(CUSTOMER.to_owned()));
         // What is looked for can be a field of the customer whom a step before has found.
@@ -429,7 +474,7 @@ impl Compiler {
         let place = format!("{field}.value");
         let value = self
             .templates
-            .add(&place, &as_template(value), Strictness::Lenient);
+            .add(&place, &value_template(value), Strictness::Lenient);
         let value = value.map_err(|error| self.problem(error.to_string())).ok();
         if let Some(country) = country
             && !number::is_country(country)
@@ -454,6 +499,17 @@ impl Compiler {
             self.searched_table(&format!("{field}.tables[{index}]"), table)
         });
         let searched: Vec<SearchedTable> = searched.collect();
+        let of_kind = |table: &SearchedTable| match kind {
+            None => true,
+            Some(ValueKind::Phone) => !table.phone.is_empty(),
+            Some(ValueKind::Email) => !table.email.is_empty(),
+            Some(ValueKind::Text) => !table.text.is_empty(),
+        };
+        if !tables.is_empty() && !searched.iter().any(of_kind) {
+            self.problem(format!(
+                "{field}.kind: no table has columns that would be searched for it; name `phoneColumns`, `emailColumns` or `textColumns`"
+            ));
+        }
         if self.problems.len() > before {
             return None;
         }
@@ -488,7 +544,7 @@ impl Compiler {
             phone: columns(&table.phone_columns, known.and_then(phone_columns)),
             email: columns(&table.email_columns, known.and_then(email_columns)),
             text: table.text_columns.clone(),
-            filter: match table.filter.as_deref().map_or(ACTIVE, str::trim) {
+            filter: match table.filter.as_deref().unwrap_or(in_use(known)).trim() {
                 "" => None,
                 filter => {
                     let field = format!("{field}.filter");
@@ -512,7 +568,8 @@ impl Compiler {
             .chain(&table.select)
             .chain(&table.name_column);
         for column in named {
-            if !is_identifier(column) {
+            // A lookup's value is read as `_parentcustomerid_value`.
+            if !is_identifier(column.strip_prefix('_').unwrap_or(column)) {
                 self.problem(format!("{field}: `{column}` is no column's name"));
             }
         }
@@ -521,6 +578,13 @@ impl Compiler {
             ("emailColumns", &searched.email),
             ("textColumns", &searched.text),
         ] {
+            let length = |column: &String| COMPARISONS * (column.len() + COMPARISON_LENGTH);
+            let length: usize = columns.iter().map(length).sum();
+            if length > LONGEST_COMPARISONS && columns.len() <= MAX_SEARCHED_COLUMNS {
+                self.problem(format!(
+                    "{field}.{name}: with names this long, the query would have more than the 32,768 characters that Dataverse takes; name fewer columns"
+                ));
+            }
             if columns.len() > MAX_SEARCHED_COLUMNS {
                 self.problem(format!(
                     "{field}.{name}: Dataverse takes 500 conditions in a query, which is enough for {MAX_SEARCHED_COLUMNS} columns"
@@ -609,8 +673,27 @@ impl Compiler {
                 ));
                 None
             }
-            (_, Some(body)) => self.body(&format!("{field}.body"), body, &table),
+            (_, Some(body)) => {
+                let text = match body {
+                    PastedObject::Object(fields) => Json::Object(fields.clone()).to_string(),
+                    PastedObject::Text(text) => text.clone(),
+                };
+                let step = Step::ALL
+                    .iter()
+                    .find(|step| text.contains(&format!("Responses.{step}")));
+                if let Some(step) = step.filter(|_| !self.names_requests) {
+                    self.problem(format!(
+                        "{field}.body: no request has a name, so there is no Responses.{step}; give the request of {step} a `name` like \"call\", and write Responses.call"
+                    ));
+                }
+                self.body(&format!("{field}.body"), body, &table)
+            }
         };
+        if *method == Method::Patch && body.as_ref().is_some_and(Body::has_parties) {
+            self.problem(format!(
+                "{field}.body: an update takes no parties; name them in the request that creates the record"
+            ));
+        }
         if self.problems.len() > before {
             return None;
         }
@@ -719,16 +802,13 @@ impl Compiler {
             let known = needs.entry(needed).or_insert(need);
             *known = need.max(*known);
         };
-        for (used, need) in &uses.uses {
+        for (used, need, is_strict) in uses.all() {
+            let without_look_up = if is_strict { need } else { lenient(need) };
             match &used.source {
                 Source::Agent => {
                     let agent = (place.0, Some(AGENT.to_owned()));
-                    let need = if uses.are_of_update {
-                        *need
-                    } else {
-                        lenient(*need)
-                    };
-                    add(agent, need);
+                    let is_update = uses.are_of_update;
+                    add(agent, if is_update { need } else { without_look_up });
                 }
                 Source::Customer => {
                     if !self.looks_for_customers {
@@ -744,14 +824,14 @@ impl Compiler {
                         ));
                         continue;
                     }
-                    for (needed, need) in self.customer_needs(lenient(*need)) {
+                    for (needed, need) in self.customer_needs(without_look_up) {
                         add(needed, need);
                     }
                 }
                 Source::Step(number) => {
                     if let Some(needed) = self.step_used(field, place, before, *number) {
                         self.note_use(&needed, used);
-                        add(needed, *need);
+                        add(needed, need);
                     }
                 }
                 Source::Request(name) => {
@@ -769,7 +849,7 @@ impl Compiler {
                         continue;
                     }
                     self.note_use(&needed, used);
-                    add(needed, if reads { lenient(*need) } else { *need });
+                    add(needed, if reads { without_look_up } else { need });
                 }
             }
         }
@@ -1024,6 +1104,40 @@ mod tests {
     }
 
     #[test]
+    fn what_can_be_looked_for_and_linked_is_taken() {
+        for (pointer, value) in [
+            ("/customer/value", json!("+1{{ Attributes.number }}")),
+            (
+                "/customer/tables",
+                json!([{"entitySet": "systemusers", "emailColumns": ["internalemailaddress"]}]),
+            ),
+            (
+                "/customer/tables/0/select",
+                json!(["_parentcustomerid_value"]),
+            ),
+        ] {
+            assert_eq!(problems_of_start(pointer, &value), [""; 0], "{pointer}");
+        }
+        // A record that is linked later can be made of an earlier response, too.
+        let recipe = include_str!("../../../docs/recipes/phone-call.json");
+        let mut document: Json = serde_json::from_str(recipe).unwrap();
+        let start = document["steps"]["contact-start"].as_object_mut().unwrap();
+        let mut call = start.remove("request").unwrap();
+        call["name"] = "call".into();
+        call["main"] = true.into();
+        call["body"]["description"] = "{{ Customer.name }} {{ Responses.find.title }}".into();
+        call["body"]["to"] = "{{ Responses.find }}".into();
+        call["body"]["regardingobjectid"] = "{{ Responses.order }}".into();
+        let find = |name: &str, set: &str| json!({"name": name, "method": "GET", "entitySet": set, "queryString": "?$top=1"});
+        start.insert(
+            "requests".into(),
+            json!([find("find", "contacts"), find("order", "salesorders"), call]),
+        );
+        let loaded = Integration::load(&document.to_string());
+        loaded.unwrap_or_else(|error| panic!("{:#?}", error.0));
+    }
+
+    #[test]
     fn every_mistake_with_customers_links_and_several_requests_is_told_with_its_place() {
         let call = |change: Json| {
             let mut call =
@@ -1093,6 +1207,31 @@ mod tests {
                 "/customer/tables/0/filter",
                 json!("name eq 'x"),
                 "customer.tables[0].filter: a single quote is opened",
+            ),
+            (
+                "/request/body/regardingobjectid_lead_phonecall@odata.bind",
+                json!("{{ Agent.User }}"),
+                "points to lead, and this is a record of systemuser",
+            ),
+            (
+                "/request/body/phonecall_tasks",
+                json!([{"subject": "x", "regardingobjectid": "{{ Customer }}"}]),
+                "which record `regardingobjectid` belongs to is not known here",
+            ),
+            (
+                "/request/body/description",
+                json!("{{ Responses.contact-start.activityid }}"),
+                "no request has a name, so there is no Responses.contact-start",
+            ),
+            (
+                "/request",
+                json!({"method": "PATCH", "entitySet": "phonecalls", "queryString": "({{ contactId }})", "body": {"from": "{{ Customer }}"}}),
+                "an update takes no parties",
+            ),
+            (
+                "/customer/kind",
+                json!("text"),
+                "customer.kind: no table has columns",
             ),
             (
                 "/customer/country",

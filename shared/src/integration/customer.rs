@@ -151,15 +151,17 @@ impl CustomerSearch {
             let reason = "the contact has no number or address to look for";
             return Err(NoQuery::NotWanted(reason.into()));
         }
-        let kind = self
-            .kind
-            .unwrap_or(if text.contains('@') && !text.starts_with("sip:") {
-                ValueKind::Email
-            } else {
-                ValueKind::Phone
-            });
+        let kind = self.kind.unwrap_or(if is_email(&text) {
+            ValueKind::Email
+        } else {
+            ValueKind::Phone
+        });
         Ok(match kind {
             ValueKind::Text => Sought::Text(text),
+            ValueKind::Email if address_of(&text).is_empty() => {
+                let reason = "the contact has no address to look for";
+                return Err(NoQuery::NotWanted(reason.into()));
+            }
             ValueKind::Email => Sought::Email(address_of(&text).to_owned()),
             ValueKind::Phone => {
                 let own = scope
@@ -335,6 +337,16 @@ impl Sought {
 }
 
 /// The address of `"A name" <name@example.com>`.
+/// Whether a text is an e-mail address, and not the address of a call: those have a scheme or a number, and
+/// `anonymous.invalid` where the number is withheld (RFC 3323).
+fn is_email(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    let is_call = ["sip:", "sips:", "tel:", "+"]
+        .iter()
+        .any(|start| lower.starts_with(start));
+    text.contains('@') && !is_call && !lower.ends_with(".invalid")
+}
+
 fn address_of(text: &str) -> &str {
     match (text.rfind('<'), text.rfind('>')) {
         (Some(open), Some(close)) if open < close => text[open + 1..close].trim(),

@@ -17,7 +17,10 @@ use crate::{
     dataverse::{
         Table,
         literal::{RECORD_URL, is_reference_property},
-        lookup::{LookupError, PARTY, is_parties_property, part_played, parties_property},
+        lookup::{
+            LookupError, PARTY, is_parties_property, part_played, parties_property,
+            target_of_property,
+        },
     },
     template::{
         NameUse, ResponseUse, Scope, Strictness, Template, TemplateError, Templates,
@@ -40,8 +43,9 @@ enum Node {
     Template(Template),
     /// What stands under `...@odata.bind` or `@odata.id`: as strict as any address.
     Reference(Reference),
-    /// The same, where it is a record that is known by its name.
-    LinkUrl(Link),
+    /// The same, where it is a record that is known by its name; it must be of this table, where the
+    /// property tells.
+    LinkUrl(Link, Option<String>),
     /// A lookup under its own name, of a record of this table. It is written under another.
     Lookup(Link, String),
     /// Parties of an activity, and the part that they play.
@@ -64,10 +68,9 @@ struct Place<'a> {
     linkable: &'a Linkable,
 }
 
-/// A body in parts, by whether they use a response.
+/// What of a body uses a response.
 #[derive(Debug)]
 pub struct Divided {
-    pub without: Body,
     /// The fields that use it, but for the parties; none when there are none.
     pub with: Option<Body>,
     /// The parties, when one of them uses it.
@@ -162,16 +165,40 @@ impl Body {
         let is_link = |(_, node): &(String, Node)| {
             matches!(
                 node,
-                Node::Lookup(..) | Node::LinkUrl(_) | Node::Parties(..)
+                Node::Lookup(..) | Node::LinkUrl(..) | Node::Parties(..)
             )
         };
         self.fields.iter().any(is_link)
     }
 
-    /// The body in parts: what does without a response, and what uses it.
+    /// Whether the body names parties of an activity.
+    pub fn has_parties(&self) -> bool {
+        let is_list = |(name, node): &(String, Node)| self.are_parties(name, node);
+        self.fields.iter().any(is_list)
+    }
+
+    fn are_parties(&self, name: &str, node: &Node) -> bool {
+        name == self.parties || matches!(node, Node::Parties(..))
+    }
+
+    /// The same body without what is not a reference to another record.
+    pub fn only_links(&self) -> Body {
+        let is_link = |(_, node): &&(String, Node)| {
+            matches!(
+                node,
+                Node::Lookup(..) | Node::LinkUrl(..) | Node::Reference(_)
+            )
+        };
+        Body {
+            fields: self.fields.iter().filter(is_link).cloned().collect(),
+            ..self.clone()
+        }
+    }
+
+    /// The fields of the body that use a response.
     ///
     /// The parties of an activity stand in one list, which is written as a whole: if one of them uses the
-    /// response, none is among what does without.
+    /// response, all are told.
     pub fn divide(&self, uses: impl Fn(&ResponseUse) -> bool) -> Divided {
         let is_used = |node: &Node| {
             let mut is_used = false;
@@ -180,27 +207,23 @@ impl Body {
             });
             is_used
         };
-        let are_parties =
-            |name: &str, node: &Node| name == self.parties || matches!(node, Node::Parties(..));
         let fields = self.fields.iter().cloned();
-        let (parties, others): (Vec<_>, Vec<_>) =
-            fields.partition(|(name, node)| are_parties(name, node));
-        let (with, mut without): (Vec<_>, Vec<_>) =
-            others.into_iter().partition(|(_, node)| is_used(node));
-        let (mut with_parties, mut without_parties) = (parties, Vec::new());
-        if !with_parties.iter().any(|(_, node)| is_used(node)) {
-            std::mem::swap(&mut with_parties, &mut without_parties);
+        let (mut parties, mut others): (Vec<_>, Vec<_>) =
+            fields.partition(|(name, node)| self.are_parties(name, node));
+        others.retain(|(_, node)| is_used(node));
+        if !parties.iter().any(|(_, node)| is_used(node)) {
+            parties.clear();
         }
-        without.append(&mut without_parties);
-        let body = |fields| Body {
-            fields,
-            ..self.clone()
+        let body = |fields: Vec<_>| {
+            let is_any = !fields.is_empty();
+            is_any.then(|| Body {
+                fields,
+                ..self.clone()
+            })
         };
-        let some = |fields: Vec<_>| (!fields.is_empty()).then(|| body(fields));
         Divided {
-            without: body(without),
-            with: some(with),
-            parties: some(with_parties),
+            with: body(others),
+            parties: body(parties),
         }
     }
 
@@ -312,13 +335,23 @@ fn compile_link(
     }
     let link = read(value)?;
     if is_reference_property(name) {
-        return Some(Ok(Node::LinkUrl(link)));
+        let table = place.table.map(|table| table.logical_name.as_str());
+        let target = target_of_property(table, name);
+        let checked = link.check_target(name, target.as_deref());
+        let checked = checked.map_err(|error| BodyError::Lookup(path.to_owned(), error));
+        return Some(checked.map(|()| Node::LinkUrl(link, target)));
     }
     if let Some(part) = part {
         return Some(Ok(Node::Parties(vec![link], part)));
     }
     let table = place.table.map_or("", |table| &table.logical_name);
-    let checked = link.check(table, name);
+    let checked = if table.is_empty() && name != "ownerid" {
+        Err(LookupError::NoTable {
+            column: name.to_owned(),
+        })
+    } else {
+        link.check(table, name)
+    };
     let checked = checked.map_err(|error| BodyError::Lookup(path.to_owned(), error));
     Some(checked.map(|()| Node::Lookup(link, table.to_owned())))
 }
@@ -336,7 +369,7 @@ fn compile_node(
             .as_str()
             .and_then(|value| Link::read(value, place.linkable))
     {
-        return Some(Node::LinkUrl(link));
+        return Some(Node::LinkUrl(link, None));
     }
     let node = match value {
         Json::String(source) if is_template(source) && place.is_reference => {
@@ -385,7 +418,7 @@ impl Node {
             Node::Template(template) => Some(template),
             Node::Reference(reference) => Some(reference.template()),
             Node::Constant(_)
-            | Node::LinkUrl(_)
+            | Node::LinkUrl(..)
             | Node::Lookup(..)
             | Node::Parties(..)
             | Node::Object(_)
@@ -397,7 +430,7 @@ impl Node {
     /// The responses that the node itself uses.
     fn responses(&self) -> Vec<&ResponseUse> {
         match self {
-            Node::LinkUrl(link) | Node::Lookup(link, _) => vec![link.uses()],
+            Node::LinkUrl(link, _) | Node::Lookup(link, _) => vec![link.uses()],
             Node::Parties(links, _) => links.iter().map(Link::uses).collect(),
             node => node
                 .template()
@@ -414,7 +447,7 @@ impl Node {
             Node::Constant(_)
             | Node::Template(_)
             | Node::Reference(_)
-            | Node::LinkUrl(_)
+            | Node::LinkUrl(..)
             | Node::Lookup(..)
             | Node::Parties(..) => {}
             Node::Object(fields) | Node::Party(fields) => {
@@ -516,7 +549,13 @@ impl Rendering<'_> {
                     None
                 }
             },
-            Node::LinkUrl(link) => link.url(self.scope).map(Json::from),
+            Node::LinkUrl(link, target) => match link.url(self.scope, path, target.as_deref()) {
+                Ok(url) => url.map(Json::from),
+                Err(error) => {
+                    self.gap(path, error.to_string());
+                    None
+                }
+            },
             // These are written under other names, so by `fields`.
             Node::Lookup(..) | Node::Parties(..) => None,
             Node::Object(fields) => {

@@ -23,8 +23,18 @@ impl Condition {
         source: &str,
         templates: &mut Templates,
     ) -> Result<Condition, TemplateError> {
-        let template = templates.add(field, &as_template(source), Strictness::Lenient)?;
-        if !template.is_single_expression() {
+        let wrapped = as_template(source);
+        let braces = if wrapped.len() > source.trim().len() {
+            2
+        } else {
+            0
+        };
+        let template = templates.add(field, &wrapped, Strictness::Lenient);
+        let template = template.map_err(|error| TemplateError {
+            column: error.column.saturating_sub(braces).max(1),
+            ..error
+        })?;
+        if source.trim().is_empty() || !template.is_single_expression() {
             return Err(TemplateError {
                 field: field.to_owned(),
                 line: 1,
@@ -66,7 +76,7 @@ impl Condition {
     }
 }
 
-/// The expression between double curly braces. Their place is kept, so that an error's column is right.
+/// The expression between double curly braces.
 pub(crate) fn as_template(source: &str) -> String {
     let source = source.trim();
     if source.starts_with("{{") {

@@ -109,6 +109,24 @@ impl Link {
         refusal.map_or(Ok(()), Err)
     }
 
+    /// Checks that the record can be of the table that a navigation property points to.
+    ///
+    /// # Errors
+    /// [`LookupError::Target`] when it cannot.
+    pub(super) fn check_target(
+        &self,
+        property: &str,
+        target: Option<&str>,
+    ) -> Result<(), LookupError> {
+        let targets = self.targets();
+        match (target, targets.first()) {
+            (Some(target), Some(first)) if !targets.contains(&target) => {
+                Err(LookupError::of_property(property, target, first))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The logical names of the tables that the record may be of.
     fn targets(&self) -> Vec<&str> {
         match &self.to {
@@ -123,8 +141,27 @@ impl Link {
     }
 
     /// The record's URL, as a reference takes it: `/contacts(...)`; none when there is no such record.
-    pub(super) fn url(&self, scope: &Scope) -> Option<String> {
-        Some(self.record(scope)?.url())
+    ///
+    /// # Errors
+    /// [`LookupError::Target`] when the record is of another table than `target`, which the property
+    /// points to.
+    pub(super) fn url(
+        &self,
+        scope: &Scope,
+        property: &str,
+        target: Option<&str>,
+    ) -> Result<Option<String>, LookupError> {
+        let Some(record) = self.record(scope) else {
+            return Ok(None);
+        };
+        match target {
+            Some(target) if target != record.logical_name => Err(LookupError::of_property(
+                property,
+                target,
+                &record.logical_name,
+            )),
+            _ => Ok(Some(record.url())),
+        }
     }
 
     /// The property that the line sets, and its value; none when there is no such record.

@@ -97,9 +97,12 @@ impl Sight<'_> {
         self.history.object(self.key?)
     }
 
-    /// Whether a request's response can be named in what is made: not if it is of another object.
+    /// Whether a request's response can be named in what is made: not if it is of another object, or of a
+    /// later step, which has happened when an earlier one is done again.
     fn shows(&self, key: &RequestKey) -> bool {
-        !key.is_of_object() || self.key.is_some_and(|made| made.is_beside(key))
+        let is_of_this = || self.key.is_some_and(|made| made.is_beside(key));
+        let is_later = self.key.is_some_and(|made| key.step() > made.step());
+        !is_later && (!key.is_of_object() || is_of_this())
     }
 
     /// The URL of the contact's object of the first of these kinds that it has.
@@ -144,7 +147,14 @@ impl Scope {
         }
         let mut user = None;
         for (key, request) in sight.history.in_order() {
-            let Some(response) = request.response.as_ref().filter(|_| sight.shows(key)) else {
+            if !sight.shows(key) {
+                continue;
+            }
+            let Some(response) = &request.response else {
+                // A look-up of its own counts from its step on, also when it has failed.
+                if key.request() == Some(CUSTOMER) && !request.is_not_wanted() {
+                    self.product.insert("Customer".into(), Value::Null);
+                }
                 continue;
             };
             match key.request() {
