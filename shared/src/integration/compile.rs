@@ -277,12 +277,10 @@ impl Compiler {
                 .collect();
             let needs = self.needs(field, &place, &sent, &uses);
             if let Some(template) = template {
-                if is_main {
-                    if self.names_requests {
-                        self.linkable
-                            .responses
-                            .insert(step.as_str().to_owned(), template.table.clone());
-                    }
+                if is_main && self.names_requests {
+                    self.linkable
+                        .responses
+                        .insert(step.as_str().to_owned(), template.table.clone());
                 }
                 if let Some(name) = &request.name {
                     self.linkable
@@ -1109,7 +1107,7 @@ mod tests {
             ("/customer/value", json!("+1{{ Attributes.number }}")),
             (
                 "/customer/tables",
-                json!([{"entitySet": "systemusers", "emailColumns": ["internalemailaddress"]}]),
+                json!([{"entitySet": "contacts"}, {"entitySet": "systemusers", "emailColumns": ["internalemailaddress"]}]),
             ),
             (
                 "/customer/tables/0/select",
