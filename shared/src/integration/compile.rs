@@ -1125,7 +1125,7 @@ mod tests {
         call["main"] = true.into();
         call["body"]["description"] = "{{ Customer.name }} {{ Responses.find.title }}".into();
         call["body"]["to"] = "{{ Responses.find }}".into();
-        call["body"]["regardingobjectid"] = "{{ Responses.order }}".into();
+        call["body"]["regardingobjectid"] = "{{ Responses['order'] }}".into();
         let find = |name: &str, set: &str| json!({"name": name, "method": "GET", "entitySet": set, "queryString": "?$top=1"});
         start.insert(
             "requests".into(),

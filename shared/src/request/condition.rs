@@ -34,6 +34,17 @@ impl Condition {
             column: error.column.saturating_sub(braces).max(1),
             ..error
         })?;
+        let bare = wrapped.trim_matches(['{', '}']).trim();
+        if matches!(bare, "Customer" | "not Customer") {
+            return Err(TemplateError {
+                field: field.to_owned(),
+                line: 1,
+                column: 1,
+                message: format!(
+                    "Customer is known as soon as somebody was looked for, also when nobody was found; write `{bare}.id`"
+                ),
+            });
+        }
         if source.trim().is_empty() || !template.is_single_expression() {
             return Err(TemplateError {
                 field: field.to_owned(),
@@ -130,6 +141,8 @@ mod tests {
             "{% if x %}y{% endif %}",
             "a }} b {{ c",
             "Channel == 'x' | nope",
+            "Customer",
+            "{{ not Customer }}",
         ] {
             let error = holds(source).unwrap_err();
             assert_eq!(error.field, "f.when", "{source}: {error}");

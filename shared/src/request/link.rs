@@ -70,7 +70,11 @@ impl Link {
             "Agent.User" => (To::Agent("User"), Source::Agent, "id".to_owned()),
             "Agent.Owner" => (To::Agent("Owner"), Source::Agent, "id".to_owned()),
             inner => {
-                let name = inner.strip_prefix("Responses.")?;
+                let name = inner.strip_prefix("Responses.").or_else(|| {
+                    let name = inner.strip_prefix("Responses[")?.strip_suffix(']')?.trim();
+                    let in_quotes = |quote| name.strip_prefix(quote)?.strip_suffix(quote);
+                    in_quotes('\'').or_else(|| in_quotes('"'))
+                })?;
                 let table = linkable.responses.get(name)?;
                 let to = To::Response(name.to_owned(), table.clone());
                 (
