@@ -94,7 +94,11 @@ fn parties(system: &System) -> Json {
 
 #[tokio::test]
 async fn the_phone_call_of_a_caller_who_is_known_is_theirs_and_its_agents() {
-    let system = cooked("phone-call").await;
+    let system = system(|configuration| {
+        *configuration = recipe("phone-call");
+        configuration["connection"]["instanceUrl"] = "https://example.my.connect.aws".into();
+    })
+    .await;
     let (ada, agent) = (ada(&system), agent(&system));
     let started = deliver(&system, "contact-start", &event("contact-start")).await;
     assert_reply!(started, {"customerCount": "1", "customerId": ada.to_string(), "customerName": "Ada Example"});
@@ -110,11 +114,8 @@ async fn the_phone_call_of_a_caller_who_is_known_is_theirs_and_its_agents() {
             "actualend": "2026-02-04T21:20:30Z"
         }),
     );
-    let description = call["description"].as_str().unwrap();
-    assert!(
-        description.starts_with("Recording: https://"),
-        "{description}"
-    );
+    let page = format!("https://example.my.connect.aws/contact-trace-records/details/{CONTACT}");
+    assert_eq!(call["description"], format!("Recording: {page}"));
     assert_eq!(parties(&system), json!([[1, "contact", ada]]));
 }
 

@@ -144,6 +144,10 @@ pub struct Connection {
     /// are ignored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recording_bucket: Option<String>,
+    /// The address of the Amazon Connect instance, which agents sign in at:
+    /// `https://example.my.connect.aws`. `{{ contactUrl }}` is the contact's page there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_url: Option<String>,
 }
 
 fn default_api_version() -> String {

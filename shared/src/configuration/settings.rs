@@ -49,6 +49,16 @@ impl Check {
             &connection.environment_uri,
             "https://example.crm.dynamics.com",
         );
+        if let Some(instance) = &connection.instance_url {
+            // Older instances are at https://<alias>.awsapps.com/connect.
+            let origin = instance.trim_end_matches('/');
+            let origin = origin.strip_suffix("/connect").unwrap_or(origin);
+            self.origin(
+                "connection.instanceUrl",
+                origin,
+                "https://example.my.connect.aws",
+            );
+        }
         let version = connection.api_version.split('.');
         if !version
             .clone()

@@ -57,6 +57,16 @@ impl Connection {
         )
     }
 
+    /// The contact's page in Amazon Connect, where whoever may listens to it and reads what was said; none when
+    /// the instance's address is not configured.
+    /// <https://docs.aws.amazon.com/connect/latest/adminguide/review-recorded-conversations.html>
+    pub fn contact_url(&self, contact_id: Uuid) -> Option<String> {
+        let instance = self.instance_url.as_ref()?.trim_end_matches('/');
+        Some(format!(
+            "{instance}/contact-trace-records/details/{contact_id}"
+        ))
+    }
+
     /// The hosts of the environment and of Entra ID, with their ports where they have one: for the
     /// log, so that it shows where a configuration sends contacts.
     pub fn hosts(&self) -> (String, String) {
@@ -88,6 +98,28 @@ mod tests {
             .unwrap()
             .connection()
             .clone()
+    }
+
+    #[test]
+    fn a_contact_has_a_page_where_the_instances_address_is_known() {
+        let id = Uuid::from_u128(2);
+        assert_eq!(connection().contact_url(id), None);
+        for (instance, expected) in [
+            (
+                "https://example.my.connect.aws/",
+                "https://example.my.connect.aws/contact-trace-records/details/00000000-0000-0000-0000-000000000002",
+            ),
+            (
+                "https://example.awsapps.com/connect",
+                "https://example.awsapps.com/connect/contact-trace-records/details/00000000-0000-0000-0000-000000000002",
+            ),
+        ] {
+            let connection = Connection {
+                instance_url: Some(instance.into()),
+                ..connection()
+            };
+            assert_eq!(connection.contact_url(id).as_deref(), Some(expected));
+        }
     }
 
     #[test]

@@ -106,9 +106,10 @@ fn is_set_by_the_stack(name: &str) -> bool {
 }
 
 /// Names whose values are often longer than a short column.
-const LONG: [&str; 5] = [
+const LONG: [&str; 6] = [
     "Description",
     "analysisUrl",
+    "contactUrl",
     "objectUrl",
     "recordingUrl",
     "transcriptUrl",
@@ -554,7 +555,13 @@ fn names_unlike_words() -> Vec<&'static str> {
             .zip(behind)
             .any(|(before, behind)| before.is_lowercase() && behind.is_uppercase())
     };
-    let own = ["Username", "analysisUrl", "recordingUrl", "transcriptUrl"];
+    let own = [
+        "Username",
+        "analysisUrl",
+        "contactUrl",
+        "recordingUrl",
+        "transcriptUrl",
+    ];
     let dotted = [
         "Agent.Username",
         "CustomerEndpoint.Address",

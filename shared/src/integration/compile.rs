@@ -999,6 +999,14 @@ mod tests {
                 json!({"/connection/scope": "https://example.com"}),
                 "connection.scope: ",
             ),
+            (
+                json!({"/connection/instanceUrl": "example.my.connect.aws"}),
+                "connection.instanceUrl: ",
+            ),
+            (
+                json!({"/connection/instanceUrl": "https://example.my.connect.aws/home"}),
+                "connection.instanceUrl: it must end after the host",
+            ),
             (json!({"/name": "a b"}), "name: it must be"),
             (json!({"/giveUpAfterHours": 0}), "giveUpAfterHours: "),
             (

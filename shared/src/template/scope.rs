@@ -54,6 +54,10 @@ const PRODUCT_NAMES: &[(&str, Meaning)] = &[
     ("clientId", |sight| {
         Some(sight.configuration.connection.client_id.clone())
     }),
+    ("contactUrl", |sight| {
+        let connection = &sight.configuration.connection;
+        connection.contact_url(sight.history.contact_id())
+    }),
     ("environmentUri", |sight| {
         Some(sight.configuration.connection.environment_uri.clone())
     }),
