@@ -149,6 +149,9 @@ pub enum State {
     Failed,
 }
 
+/// How long a look-up holds up what can do without it.
+const SLOW_LOOK_UP: SignedDuration = SignedDuration::from_mins(15);
+
 /// Why a request is skipped that needed another.
 const ORPHANED: &str = "it needs the response of a step that never ran for this contact";
 /// How the reason begins of a request that the configuration does not want sent for this contact. Nothing
@@ -685,6 +688,7 @@ impl History {
     /// Which request is to be delivered now.
     pub fn next(&self, rules: &impl Rules, now: Timestamp) -> Next {
         let mut waiting = false;
+        let mut later: Option<Timestamp> = None;
         for (key, request) in self.in_order() {
             if request.state != State::Pending {
                 continue;
@@ -693,15 +697,21 @@ impl History {
                 waiting = true;
                 continue;
             }
-            return match request.due_at {
-                Some(due) if due > now => Next::At(due),
-                _ => Next::Deliver(key.clone()),
-            };
+            match request.due_at {
+                Some(due) if due > now => {
+                    let due = later.map_or(due, |later| later.min(due));
+                    if !self.is_slow(key, rules, now) {
+                        return Next::At(due);
+                    }
+                    later = Some(due);
+                }
+                _ => return Next::Deliver(key.clone()),
+            }
         }
-        if waiting {
-            Next::Waiting
-        } else {
-            Next::Nothing
+        match later {
+            Some(later) => Next::At(later),
+            None if waiting => Next::Waiting,
+            None => Next::Nothing,
         }
     }
 
@@ -733,7 +743,8 @@ impl History {
     fn has_what_it_needs(&self, key: &RequestKey, rules: &impl Rules, now: Timestamp) -> bool {
         let is_patient = self.is_patient(key, rules, now);
         let is_there = |(needed, need)| match self.state_of(needed) {
-            Some(state) => state != State::Pending,
+            Some(State::Pending) => need == Need::Welcome && self.is_slow(needed, rules, now),
+            Some(_) => true,
             None => need == Need::Welcome && !is_patient,
         };
         rules
@@ -741,6 +752,15 @@ impl History {
             .iter()
             .map(|(needed, need)| (needed, *need))
             .all(is_there)
+    }
+
+    /// Whether a look-up has been tried in vain for so long that what can do without it is no longer held up.
+    /// It is still tried, and the record is told of what it finds.
+    fn is_slow(&self, key: &RequestKey, rules: &impl Rules, now: Timestamp) -> bool {
+        let first_tried_at = self.requests.get(key).and_then(|it| it.first_tried_at);
+        key.request.is_some()
+            && rules.is_look_up(key)
+            && first_tried_at.is_some_and(|first| now.duration_since(first) >= SLOW_LOOK_UP)
     }
 
     /// Whether a request still waits for steps that have not been asked for.
@@ -1040,6 +1060,49 @@ mod tests {
         assert_eq!(history.next(&usual(), at(61)), Next::Deliver(end.clone()));
         history.delivered(&end, Some(ID), None, at(62));
         assert_eq!(history.next(&usual(), at(62)), Next::Nothing);
+    }
+
+    #[test]
+    fn a_look_up_that_is_never_answered_holds_the_record_up_no_longer_than_a_while() {
+        struct LookUp(WithoutStart);
+        impl Rules for LookUp {
+            fn needs(&self, key: &RequestKey) -> BTreeMap<RequestKey, Need> {
+                let customer = key.named("customer");
+                let need = (key.request.is_none()).then_some((customer, Need::Welcome));
+                need.into_iter().collect()
+            }
+            fn requests(&self, key: &RequestKey) -> Vec<RequestKey> {
+                vec![key.named("customer"), key.clone()]
+            }
+            fn is_look_up(&self, key: &RequestKey) -> bool {
+                key.request.is_some()
+            }
+            fn without_start(&self) -> &WithoutStart {
+                &self.0
+            }
+        }
+        let rules = LookUp(WithoutStart::default());
+        let start = RequestKey::of(Step::ContactStart);
+        let customer = start.named("customer");
+        let mut history = new();
+        history.intend(&start, at(0));
+        history.claim("a", at(9), &rules, at(0));
+        assert_eq!(history.next(&rules, at(0)), Next::Deliver(customer.clone()));
+        history.postponed(&customer, "no answer".into(), at(890), at(1));
+        assert_eq!(history.next(&rules, at(2)), Next::At(at(890)));
+        assert_eq!(
+            history.next(&rules, at(890)),
+            Next::Deliver(customer.clone())
+        );
+        history.postponed(&customer, "no answer".into(), at(1790), at(901));
+        // The record is made, and the look-up goes on.
+        assert_eq!(history.next(&rules, at(902)), Next::Deliver(start.clone()));
+        history.postponed(&start, "no answer".into(), at(950), at(903));
+        assert_eq!(history.next(&rules, at(904)), Next::At(at(950)));
+        assert_eq!(history.next(&rules, at(950)), Next::Deliver(start.clone()));
+        history.delivered(&start, Some(ID), None, at(951));
+        assert_eq!(history.next(&rules, at(952)), Next::At(at(1790)));
+        assert_eq!(history.next(&rules, at(1790)), Next::Deliver(customer));
     }
 
     #[test]
