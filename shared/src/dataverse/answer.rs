@@ -57,8 +57,9 @@ pub(super) fn read(request: &Request, answer: Answer) -> Result<Response, Dynami
         .and_then(|kind| kind.to_str().ok())
         .is_some_and(|kind| kind.starts_with("application/json"));
     let is_create = matches!(request.kind, Kind::Create { .. });
+    let is_written = is_create || matches!(request.kind, Kind::Update | Kind::Replace);
     // Of what was written, Dynamics has done what it was asked; only what it says of it is lost.
-    if is_too_large && !(is_json && (is_create || request.kind == Kind::Update)) {
+    if is_too_large && !(is_json && is_written) {
         return Err(DynamicsError::AnswerTooLarge { status });
     }
     let mut body = if body.is_empty() {
@@ -236,8 +237,10 @@ mod tests {
         };
         let created = read(&create(), large(true)).unwrap();
         assert_eq!(Json::from(created.body), json!({"activityid": OURS}));
-        let updated = read(&request(Kind::Update), large(true)).unwrap();
-        assert!(updated.body.is_empty());
+        for kind in [Kind::Update, Kind::Replace] {
+            let updated = read(&request(kind), large(true)).unwrap();
+            assert!(updated.body.is_empty());
+        }
         for (request, is_json) in [
             (create(), false),
             (request(Kind::Update), false),
