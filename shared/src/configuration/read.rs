@@ -50,7 +50,10 @@ pub(crate) fn read(document: &str) -> Reading {
             Err(error) => error,
         };
         let path = error.path();
-        let message = error.inner().to_string();
+        let mut message = error.inner().to_string();
+        if message.contains("expected newtype variant") {
+            message = "it must say what to create, like {\"create\": {\"entitySet\": \"leads\", \"body\": {...}}}".into();
+        }
         reading.mistakes.push(match path.to_string().as_str() {
             "." => message.clone(),
             path => format!("{path}: {message}"),

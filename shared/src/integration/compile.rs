@@ -658,6 +658,14 @@ impl Compiler {
                 used.line, used.column
             ));
         }
+        self.check_step_names(&format!("{field}.queryString"), &query);
+        if let Some(body) = body {
+            let text = match body {
+                PastedObject::Object(fields) => Json::Object(fields.clone()).to_string(),
+                PastedObject::Text(text) => text.clone(),
+            };
+            self.check_step_names(&format!("{field}.body"), &text);
+        }
         let table = configuration.table();
         let body = match (method, body) {
             (Method::Get, Some(body)) if !body.is_empty() => {
@@ -671,21 +679,7 @@ impl Compiler {
                 ));
                 None
             }
-            (_, Some(body)) => {
-                let text = match body {
-                    PastedObject::Object(fields) => Json::Object(fields.clone()).to_string(),
-                    PastedObject::Text(text) => text.clone(),
-                };
-                let step = Step::ALL
-                    .iter()
-                    .find(|step| text.contains(&format!("Responses.{step}")));
-                if let Some(step) = step.filter(|_| !self.names_requests) {
-                    self.problem(format!(
-                        "{field}.body: no request has a name, so there is no Responses.{step}; give the request of {step} a `name` like \"call\", and write Responses.call"
-                    ));
-                }
-                self.body(&format!("{field}.body"), body, &table)
-            }
+            (_, Some(body)) => self.body(&format!("{field}.body"), body, &table),
         };
         if *method == Method::Patch && body.as_ref().is_some_and(Body::has_parties) {
             self.problem(format!(
@@ -701,6 +695,17 @@ impl Compiler {
             address: address?,
             body,
         })
+    }
+
+    /// Without names there are no `Responses`, and a step's response would be missing without a word.
+    fn check_step_names(&mut self, field: &str, text: &str) {
+        let is_named = |step: &&Step| text.contains(&format!("Responses.{step}"));
+        let step = Step::ALL.iter().find(is_named);
+        if let Some(step) = step.filter(|_| !self.names_requests) {
+            self.problem(format!(
+                "{field}: no request has a name, so there is no Responses.{step}; give the request of {step} a `name` like \"call\", and write Responses.call"
+            ));
+        }
     }
 
     /// The names that are the product's in this configuration alone.

@@ -23,6 +23,9 @@ impl Condition {
         source: &str,
         templates: &mut Templates,
     ) -> Result<Condition, TemplateError> {
+        if source.trim().is_empty() {
+            return Err(not_one_expression(field));
+        }
         let wrapped = as_template(source);
         let braces = if wrapped.len() > source.trim().len() {
             2
@@ -45,13 +48,8 @@ impl Condition {
                 ),
             });
         }
-        if source.trim().is_empty() || !template.is_single_expression() {
-            return Err(TemplateError {
-                field: field.to_owned(),
-                line: 1,
-                column: 1,
-                message: "a condition is one expression, like `Customer.count == 0`".into(),
-            });
+        if !template.is_single_expression() {
+            return Err(not_one_expression(field));
         }
         Ok(Condition {
             source: source.trim().to_owned(),
@@ -84,6 +82,15 @@ impl Condition {
             Some(Json::Array(values)) => !values.is_empty(),
             Some(Json::Object(fields)) => !fields.is_empty(),
         })
+    }
+}
+
+fn not_one_expression(field: &str) -> TemplateError {
+    TemplateError {
+        field: field.to_owned(),
+        line: 1,
+        column: 1,
+        message: "a condition is one expression, like `Customer.count == 0`".into(),
     }
 }
 
