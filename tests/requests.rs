@@ -404,6 +404,26 @@ async fn what_goes_by_a_look_up_that_has_failed_fails_with_it_and_is_done_when_i
 }
 
 #[tokio::test]
+async fn a_later_look_up_goes_by_the_customer_of_a_step_before() {
+    let system = system(|configuration| {
+        configuration["steps"]["contact-start"] = look_up_and_create();
+        configuration["steps"]["contact-end"]["customer"] = json!({
+            "when": "not Customer.id",
+            "value": "{{ CustomerEndpoint }}",
+            "tables": [{"entitySet": "accounts"}]
+        });
+    })
+    .await;
+    known_caller(&system);
+    invoke(&system, "contact-start", &event("contact-start")).await;
+    sent(&system);
+    invoke(&system, "contact-end", &event("contact-end")).await;
+    assert!(!sent(&system).contains(&"GET accounts".to_owned()));
+    let again = stored_request(&system, CONTACT, "contact-end#customer").await;
+    assert!(again.is_not_wanted(), "{again:#?}");
+}
+
+#[tokio::test]
 async fn a_record_that_is_linked_later_is_left_alone_when_nobody_is_found() {
     let system = starting_with(linking_later()).await;
     let reply = invoke(&system, "contact-start", &event("contact-start")).await;

@@ -231,6 +231,12 @@ pub trait Rules {
         false
     }
 
+    /// Whether a request's record is told afterwards what another, which it does without, has found. Only
+    /// then nothing is missing for good.
+    fn is_told_later(&self, _key: &RequestKey, _needed: &RequestKey) -> bool {
+        false
+    }
+
     /// What becomes of a step that needs `contact-start` for a contact that never had it.
     fn without_start(&self) -> &WithoutStart;
 }
@@ -743,7 +749,11 @@ impl History {
     fn has_what_it_needs(&self, key: &RequestKey, rules: &impl Rules, now: Timestamp) -> bool {
         let is_patient = self.is_patient(key, rules, now);
         let is_there = |(needed, need)| match self.state_of(needed) {
-            Some(State::Pending) => need == Need::Welcome && self.is_slow(needed, rules, now),
+            Some(State::Pending) => {
+                need == Need::Welcome
+                    && rules.is_told_later(key, needed)
+                    && self.is_slow(needed, rules, now)
+            }
             Some(_) => true,
             None => need == Need::Welcome && !is_patient,
         };
@@ -1076,6 +1086,9 @@ mod tests {
             }
             fn is_look_up(&self, key: &RequestKey) -> bool {
                 key.request.is_some()
+            }
+            fn is_told_later(&self, _: &RequestKey, _: &RequestKey) -> bool {
+                true
             }
             fn without_start(&self) -> &WithoutStart {
                 &self.0

@@ -646,6 +646,10 @@ impl Rules for Integration {
             })
     }
 
+    fn is_told_later(&self, key: &RequestKey, needed: &RequestKey) -> bool {
+        *needed == key.named(CUSTOMER) && !self.links(key).is_empty()
+    }
+
     fn without_start(&self) -> &WithoutStart {
         &self.configuration.without_start
     }

@@ -34,7 +34,10 @@ impl Condition {
         };
         let template = templates.add(field, &wrapped, Strictness::Lenient);
         let template = template.map_err(|error| TemplateError {
-            column: error.column.saturating_sub(braces).max(1),
+            column: match error.line {
+                1 => error.column.saturating_sub(braces).max(1),
+                _ => error.column,
+            },
             ..error
         })?;
         let bare = wrapped.trim_matches(['{', '}']).trim();

@@ -156,7 +156,9 @@ impl Scope {
             }
             let Some(response) = &request.response else {
                 // A look-up of its own counts from its step on, also when it has failed.
-                if key.request() == Some(CUSTOMER) && !request.is_not_wanted() {
+                // But what itself looks for, and when, can be said of the customer of a step before.
+                let is_another = sight.key != Some(key);
+                if key.request() == Some(CUSTOMER) && is_another && !request.is_not_wanted() {
                     self.product.insert("Customer".into(), Value::Null);
                 }
                 continue;
