@@ -51,10 +51,13 @@ pub(crate) fn read(document: &str) -> Reading {
         };
         let path = error.path();
         let mut message = error.inner().to_string();
+        let place = path.to_string();
         if message.contains("expected newtype variant") {
-            message = "it must say what to create, like {\"create\": {\"entitySet\": \"leads\", \"body\": {...}}}".into();
+            let variant = place.rsplit('.').next().unwrap_or_default();
+            message =
+                format!("it says nothing alone; write what belongs to it: {{\"{variant}\": ...}}");
         }
-        reading.mistakes.push(match path.to_string().as_str() {
+        reading.mistakes.push(match place.as_str() {
             "." => message.clone(),
             path => format!("{path}: {message}"),
         });
@@ -245,6 +248,20 @@ mod tests {
                 "{expected}: {:#?}",
                 reading.mistakes
             );
+        }
+    }
+
+    #[test]
+    fn what_says_nothing_alone_is_told_by_its_name() {
+        let mut document: Json = serde_json::from_str(EXAMPLE).unwrap();
+        document["agent"] = json!({"defaultOwner": "team"});
+        document["steps"]["contact-end"]["customer"] =
+            json!({"tables": [{"entitySet": "contacts"}], "none": "create", "many": "orderby"});
+        let mistakes = read(&document.to_string()).mistakes;
+        for variant in ["team", "create", "orderby"] {
+            let expected = format!("{{\"{variant}\": ...}}");
+            let is_told = |mistake: &String| mistake.contains(&expected);
+            assert!(mistakes.iter().any(is_told), "{expected}: {mistakes:#?}");
         }
     }
 
