@@ -20,9 +20,15 @@ fn recipe(name: &str) -> Json {
 
 /// The system with a recipe's configuration.
 async fn cooked(name: &str) -> System {
+    cooked_with(name, |_| ()).await
+}
+
+/// The same, changed.
+async fn cooked_with(name: &str, change: impl FnOnce(&mut Json)) -> System {
     system(|configuration| {
         *configuration = recipe(name);
         configuration["flowBudgetMilliseconds"] = 6000.into();
+        change(configuration);
     })
     .await
 }
@@ -94,8 +100,7 @@ fn parties(system: &System) -> Json {
 
 #[tokio::test]
 async fn the_phone_call_of_a_caller_who_is_known_is_theirs_and_its_agents() {
-    let system = system(|configuration| {
-        *configuration = recipe("phone-call");
+    let system = cooked_with("phone-call", |configuration| {
         configuration["connection"]["instanceUrl"] = "https://example.my.connect.aws".into();
     })
     .await;

@@ -748,24 +748,20 @@ impl History {
 
     fn has_what_it_needs(&self, key: &RequestKey, rules: &impl Rules, now: Timestamp) -> bool {
         let is_patient = self.is_patient(key, rules, now);
-        let is_there = |(needed, need)| match self.state_of(needed) {
+        let is_there = |(needed, need): (&RequestKey, &Need)| match self.state_of(needed) {
             Some(State::Pending) => {
-                need == Need::Welcome
+                *need == Need::Welcome
                     && rules.is_told_later(key, needed)
                     && self.is_slow(needed, rules, now)
             }
             Some(_) => true,
-            None => need == Need::Welcome && !is_patient,
+            None => *need == Need::Welcome && !is_patient,
         };
-        rules
-            .needs(key)
-            .iter()
-            .map(|(needed, need)| (needed, *need))
-            .all(is_there)
+        rules.needs(key).iter().all(is_there)
     }
 
-    /// Whether a look-up has been tried in vain for so long that what can do without it is no longer held up.
-    /// It is still tried, and the record is told of what it finds.
+    /// Whether a look-up has been tried in vain for so long that what can do without it for now is no longer
+    /// held up. It is still tried.
     fn is_slow(&self, key: &RequestKey, rules: &impl Rules, now: Timestamp) -> bool {
         let first_tried_at = self.requests.get(key).and_then(|it| it.first_tried_at);
         key.request.is_some()
@@ -888,10 +884,10 @@ impl History {
     /// time is over it is skipped, or `contact-start` is done first with what is known; should the event
     /// come after all, the step is done after all.
     fn settle(&mut self, rules: &impl Rules, now: Timestamp) {
+        let starts = rules.without_start().action == WithoutStartAction::Start;
         let mut is_started = false;
         for key in self.requests.keys().cloned().collect::<Vec<_>>() {
             let request = &self.requests[&key];
-            let starts = rules.without_start().action == WithoutStartAction::Start;
             match (request.state, self.absent(&key, rules, now)) {
                 (State::Skipped, None) if request.reason.as_deref() == Some(ORPHANED) => {
                     if let Some(request) = self.requests.get_mut(&key) {

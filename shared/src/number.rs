@@ -85,8 +85,8 @@ pub struct Number {
     number: PhoneNumber,
     e164: String,
     region: Option<Region>,
-    /// The country whose rules those who wrote the column go by, where it is known.
-    home: Option<Region>,
+    /// The country of those who wrote the column, where that is known to be another one.
+    foreign_to: Option<Region>,
     /// What is dialled before the national number within its country; empty where nothing is.
     trunk: String,
     /// Whether those who wrote the column dial 011 to reach another country.
@@ -148,9 +148,9 @@ impl Number {
             e164: e164(&number),
             trunk: trunk(&number),
             exit_011: code == NANP || home.as_ref().and_then(code_of) == Some(NANP),
+            foreign_to: home.filter(|home| code_of(home).is_some_and(|home| home != code)),
             number,
             region,
-            home,
         }
     }
 
@@ -306,11 +306,7 @@ impl Number {
 
     /// Whether the text, as one number, is this one.
     fn is_read_from(&self, text: &str) -> bool {
-        let reader = if self.is_foreign() {
-            self.home
-        } else {
-            self.region
-        };
+        let reader = self.foreign_to.or(self.region);
         let is_this =
             |text: &str| parse(text, reader).is_ok_and(|number| e164(&number) == self.e164);
         if self.has_the_digits_of(text) || is_this(text) {
@@ -359,16 +355,9 @@ impl Number {
         has_code || self.is_written_nationally() && (begin.is_empty() || begin == self.trunk)
     }
 
-    /// Whether it is a number of another country than the column's.
-    fn is_foreign(&self) -> bool {
-        let code = |region: Region| util().get_country_code_for_region(region);
-        let home = self.home.and_then(code);
-        home.is_some_and(|home| home != self.number.country_code)
-    }
-
     /// Whether a column holds it without its country code.
     fn is_written_nationally(&self) -> bool {
-        self.region.is_some() && !self.is_foreign()
+        self.region.is_some() && self.foreign_to.is_none()
     }
 
     /// Whether a text without `+` is rather a number of the column's country than this foreign one.
@@ -378,7 +367,9 @@ impl Number {
             number.country_code != self.number.country_code
                 && matches!(reason, Ok(NumberLengthType::IsPossible))
         };
-        self.is_foreign() && !text.contains('+') && parse(text, self.home).is_ok_and(is_possible)
+        self.foreign_to.is_some()
+            && !text.contains('+')
+            && parse(text, self.foreign_to).is_ok_and(is_possible)
     }
 
     fn is_nanp(&self) -> bool {

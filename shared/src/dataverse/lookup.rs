@@ -5,7 +5,10 @@
 //! <https://learn.microsoft.com/power-apps/developer/data-platform/webapi/associate-disassociate-entities-using-web-api>
 //! <https://learn.microsoft.com/power-apps/developer/data-platform/activityparty-entity>
 
-use super::{columns::KnownTable, table::Table};
+use super::{
+    columns::{KnownTable, Lookup},
+    table::Table,
+};
 
 /// The table of an activity's parties, which is written with the activity only.
 pub(crate) const PARTY: &str = "activityparty";
@@ -71,8 +74,13 @@ pub(crate) fn target_of_property(table: Option<&str>, property: &str) -> Option<
         .lookups
         .iter()
         .filter(|lookup| lookup.name == property && lookup.column != "ownerid");
-    let target = lookups.next()?.target;
-    (lookups.next().is_none()).then(|| Table::new(target, None, None).logical_name)
+    let target = target_of(lookups.next()?);
+    lookups.next().is_none().then_some(target)
+}
+
+/// The logical name of the table that a known lookup points to.
+fn target_of(lookup: &Lookup) -> String {
+    Table::new(lookup.target, None, None).logical_name
 }
 
 /// The part that the parties play which stand in this field of an activity; none for a field that holds no
@@ -131,8 +139,7 @@ pub(crate) fn navigation_property(
             .iter()
             .filter(|lookup| lookup.column == column);
         let mut targets = lookups.clone();
-        let target_of = |set: &str| Table::new(set, None, None).logical_name;
-        if let Some(lookup) = lookups.find(|lookup| target_of(lookup.target) == target) {
+        if let Some(lookup) = lookups.find(|lookup| target_of(lookup) == target) {
             return Ok(lookup.name.to_owned());
         }
         // An activity regards and a note belongs to many tables that are not known here, and a table of the

@@ -5,8 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value as Json;
-
 use super::{
     CompiledRequest, CompiledStep, Integration, Place, ScreenPop, What,
     customer::{CustomerSearch, SearchedTable, email_columns, phone_columns},
@@ -42,10 +40,12 @@ const LONGEST_COMPARISONS: usize = 32_000;
 /// What a customer's record must meet besides, unless the configuration says otherwise: it is in use.
 fn in_use(table: Option<&KnownTable>) -> &'static str {
     let has = |column| table.is_none_or(|table| table.column(column).is_some());
-    match table {
-        _ if has("statecode") => "statecode eq 0",
-        _ if has("isdisabled") => "isdisabled eq false",
-        _ => "",
+    if has("statecode") {
+        "statecode eq 0"
+    } else if has("isdisabled") {
+        "isdisabled eq false"
+    } else {
+        ""
     }
 }
 
@@ -576,21 +576,18 @@ impl Compiler {
             ("emailColumns", &searched.email),
             ("textColumns", &searched.text),
         ] {
-            let length = |column: &String| COMPARISONS * (column.len() + COMPARISON_LENGTH);
-            let length: usize = columns.iter().map(length).sum();
-            if name == "phoneColumns"
-                && length > LONGEST_COMPARISONS
-                && columns.len() <= MAX_SEARCHED_COLUMNS
-            {
-                self.problem(format!(
-                    "{field}.{name}: with names this long, the query would have more than the 32,768 characters that Dataverse takes; name fewer columns"
-                ));
-            }
             if columns.len() > MAX_SEARCHED_COLUMNS {
                 self.problem(format!(
                     "{field}.{name}: Dataverse takes 500 conditions in a query, which is enough for {MAX_SEARCHED_COLUMNS} columns"
                 ));
             }
+        }
+        let length = |column: &String| COMPARISONS * (column.len() + COMPARISON_LENGTH);
+        let length: usize = searched.phone.iter().map(length).sum();
+        if length > LONGEST_COMPARISONS && searched.phone.len() <= MAX_SEARCHED_COLUMNS {
+            self.problem(format!(
+                "{field}.phoneColumns: with names this long, the query would have more than the 32,768 characters that Dataverse takes; name fewer columns"
+            ));
         }
         Some(searched)
     }
@@ -661,13 +658,10 @@ impl Compiler {
                 used.line, used.column
             ));
         }
-        self.check_step_names(&format!("{field}.queryString"), &query);
-        if let Some(body) = body {
-            let text = match body {
-                PastedObject::Object(fields) => Json::Object(fields.clone()).to_string(),
-                PastedObject::Text(text) => text.clone(),
-            };
-            self.check_step_names(&format!("{field}.body"), &text);
+        if !self.names_requests {
+            self.check_step_names(&format!("{field}.queryString"), &query);
+            let body = body.as_ref().map(PastedObject::text).unwrap_or_default();
+            self.check_step_names(&format!("{field}.body"), &body);
         }
         let table = configuration.table();
         let body = match (method, body) {
@@ -703,8 +697,7 @@ impl Compiler {
     /// Without names there are no `Responses`, and a step's response would be missing without a word.
     fn check_step_names(&mut self, field: &str, text: &str) {
         let is_named = |step: &&Step| text.contains(&format!("Responses.{step}"));
-        let step = Step::ALL.iter().find(is_named);
-        if let Some(step) = step.filter(|_| !self.names_requests) {
+        if let Some(step) = Step::ALL.iter().find(is_named) {
             self.problem(format!(
                 "{field}: no request has a name, so there is no Responses.{step}; give the request of {step} a `name` like \"call\", and write Responses.call"
             ));

@@ -336,7 +336,6 @@ impl Sought {
     }
 }
 
-/// The address of `"A name" <name@example.com>`.
 /// Whether a text is an e-mail address, and not the address of a call: those have a scheme or a number, and
 /// `anonymous.invalid` where the number is withheld (RFC 3323).
 fn is_email(text: &str) -> bool {
@@ -347,6 +346,7 @@ fn is_email(text: &str) -> bool {
     text.contains('@') && !is_call && !lower.ends_with(".invalid")
 }
 
+/// The address of `"A name" <name@example.com>`.
 fn address_of(text: &str) -> &str {
     match (text.rfind('<'), text.rfind('>')) {
         (Some(open), Some(close)) if open < close => text[open + 1..close].trim(),

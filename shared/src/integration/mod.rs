@@ -332,11 +332,9 @@ impl Integration {
             .in_order()
             .into_iter()
             .any(|(other, request)| other.step() > key.step() && request.state == State::Delivered);
-        let mut rendered = if is_late && !is_parties {
-            body.only_links().render(&self.templates, scope)
-        } else {
-            body.render(&self.templates, scope)
-        };
+        let only_links = (is_late && !is_parties).then(|| body.only_links());
+        let body = only_links.as_ref().unwrap_or(body);
+        let mut rendered = body.render(&self.templates, scope);
         if rendered.json.is_empty() {
             return Ok((Sending::Nothing, rendered.gaps));
         }

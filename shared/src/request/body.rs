@@ -334,26 +334,23 @@ fn compile_link(
         return Some(links.map(|links| Node::Parties(links, part)));
     }
     let link = read(value)?;
-    if is_reference_property(name) {
-        let table = place.table.map(|table| table.logical_name.as_str());
+    let table = place.table.map(|table| table.logical_name.as_str());
+    let node = if is_reference_property(name) {
         let target = target_of_property(table, name);
         let checked = link.check_target(name, target.as_deref());
-        let checked = checked.map_err(|error| BodyError::Lookup(path.to_owned(), error));
-        return Some(checked.map(|()| Node::LinkUrl(link, target)));
-    }
-    if let Some(part) = part {
-        return Some(Ok(Node::Parties(vec![link], part)));
-    }
-    let table = place.table.map_or("", |table| &table.logical_name);
-    let checked = if table.is_empty() && name != "ownerid" {
+        checked.map(|()| Node::LinkUrl(link, target))
+    } else if let Some(part) = part {
+        Ok(Node::Parties(vec![link], part))
+    } else if table.is_none() && name != "ownerid" {
         Err(LookupError::NoTable {
             column: name.to_owned(),
         })
     } else {
-        link.check(table, name)
+        let table = table.unwrap_or_default();
+        let checked = link.check(table, name);
+        checked.map(|()| Node::Lookup(link, table.to_owned()))
     };
-    let checked = checked.map_err(|error| BodyError::Lookup(path.to_owned(), error));
-    Some(checked.map(|()| Node::Lookup(link, table.to_owned())))
+    Some(node.map_err(|error| BodyError::Lookup(path.to_owned(), error)))
 }
 
 /// Compiles a value, or notes its errors.

@@ -6,6 +6,8 @@ use serde_json::Value as Json;
 
 use crate::template::{ResponseUse, Scope, Strictness, Template, TemplateError, Templates};
 
+const ONE_EXPRESSION: &str = "a condition is one expression, like `Customer.count == 0`";
+
 /// A compiled condition: an expression of the template language, with or without double curly braces.
 #[derive(Debug, Clone)]
 pub struct Condition {
@@ -23,15 +25,19 @@ impl Condition {
         source: &str,
         templates: &mut Templates,
     ) -> Result<Condition, TemplateError> {
-        if source.trim().is_empty() {
-            return Err(not_one_expression(field));
+        let refused = |message: &str| TemplateError {
+            field: field.to_owned(),
+            line: 1,
+            column: 1,
+            message: message.to_owned(),
+        };
+        let source = source.trim();
+        if source.is_empty() {
+            return Err(refused(ONE_EXPRESSION));
         }
         let wrapped = as_template(source);
-        let braces = if wrapped.len() > source.trim().len() {
-            2
-        } else {
-            0
-        };
+        // Those that were added before it.
+        let braces = (wrapped.len() - source.len()) / 2;
         let template = templates.add(field, &wrapped, Strictness::Lenient);
         let template = template.map_err(|error| TemplateError {
             column: match error.line {
@@ -42,20 +48,15 @@ impl Condition {
         })?;
         let bare = wrapped.trim_matches(['{', '}']).trim();
         if matches!(bare, "Customer" | "not Customer") {
-            return Err(TemplateError {
-                field: field.to_owned(),
-                line: 1,
-                column: 1,
-                message: format!(
-                    "Customer is known as soon as somebody was looked for, also when nobody was found; write `{bare}.id`"
-                ),
-            });
+            return Err(refused(&format!(
+                "Customer is known as soon as somebody was looked for, also when nobody was found; write `{bare}.id`"
+            )));
         }
         if !template.is_single_expression() {
-            return Err(not_one_expression(field));
+            return Err(refused(ONE_EXPRESSION));
         }
         Ok(Condition {
-            source: source.trim().to_owned(),
+            source: source.to_owned(),
             template,
         })
     }
@@ -85,15 +86,6 @@ impl Condition {
             Some(Json::Array(values)) => !values.is_empty(),
             Some(Json::Object(fields)) => !fields.is_empty(),
         })
-    }
-}
-
-fn not_one_expression(field: &str) -> TemplateError {
-    TemplateError {
-        field: field.to_owned(),
-        line: 1,
-        column: 1,
-        message: "a condition is one expression, like `Customer.count == 0`".into(),
     }
 }
 

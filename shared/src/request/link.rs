@@ -116,7 +116,7 @@ impl Link {
     /// Checks that the record can be of the table that a navigation property points to.
     ///
     /// # Errors
-    /// [`LookupError::Target`] when it cannot.
+    /// [`LookupError::Property`] when it cannot.
     pub(super) fn check_target(
         &self,
         property: &str,
@@ -147,7 +147,7 @@ impl Link {
     /// The record's URL, as a reference takes it: `/contacts(...)`; none when there is no such record.
     ///
     /// # Errors
-    /// [`LookupError::Target`] when the record is of another table than `target`, which the property
+    /// [`LookupError::Property`] when the record is of another table than `target`, which the property
     /// points to.
     pub(super) fn url(
         &self,

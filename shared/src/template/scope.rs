@@ -155,8 +155,8 @@ impl Scope {
                 continue;
             }
             let Some(response) = &request.response else {
-                // A look-up of its own counts from its step on, also when it has failed.
-                // But what itself looks for, and when, can be said of the customer of a step before.
+                // A step's own look-up counts from there on, also when it has failed. Only its own value and
+                // condition can be said of the customer of a step before.
                 let is_another = sight.key != Some(key);
                 if key.request() == Some(CUSTOMER) && is_another && !request.is_not_wanted() {
                     self.product.insert("Customer".into(), Value::Null);
