@@ -1,4 +1,4 @@
-//! What AWS sends: tells the three kinds of event apart by their shape and reads each one.
+//! What AWS sends: tells the four kinds of event apart by their shape and reads each one.
 //!
 //! Owns the outer form of an event only. What the fields mean as attributes of a contact is
 //! [`crate::contact`]'s business.
@@ -7,13 +7,15 @@
 //! |---|---|---|
 //! | [`FlowEvent`] | a flow's "AWS Lambda function" block | <https://docs.aws.amazon.com/connect/latest/adminguide/connect-lambda-functions.html> |
 //! | [`ContactEvent`] | Amazon Connect, through EventBridge | <https://docs.aws.amazon.com/connect/latest/adminguide/contact-events.html> |
+//! | [`ContactRecord`] | Amazon Connect, through Kinesis | <https://docs.aws.amazon.com/connect/latest/adminguide/ctr-data-model.html> |
 //! | [`ObjectCreated`] | S3, through EventBridge | <https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html> |
 //!
 //! `aws_lambda_events::connect::ConnectEvent` is not used for the first: it refuses a contact
 //! without `CustomerEndpoint` (a task, an anonymous caller) and drops every field that it does not
-//! know. Its EventBridge envelope is used for the other two.
+//! know. Its EventBridge envelope is used for contact events and objects.
 
 use aws_lambda_events::eventbridge::EventBridgeEvent;
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -22,6 +24,7 @@ use serde_json::{Map, Value};
 pub enum Event {
     Flow(FlowEvent),
     Contact(ContactEvent),
+    Record(ContactRecord),
     ObjectCreated(ObjectCreated),
 }
 
@@ -41,6 +44,16 @@ pub struct ContactEvent {
     pub detail: Map<String, Value>,
 }
 
+/// A contact record: all that Amazon Connect knows of a contact that is over, fields in PascalCase.
+///
+/// It is delivered at least once, and again when something has changed since.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ContactRecord {
+    pub record: Map<String, Value>,
+    /// `LastUpdateTimestamp`: of two records of a contact the later one tells more.
+    pub updated_at: Timestamp,
+}
+
 /// An object that S3 has finished writing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ObjectCreated {
@@ -55,13 +68,14 @@ pub struct ObjectCreated {
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum EventError {
     #[error(
-        "the event is {0}, not a JSON object: send an Amazon Connect flow event, an Amazon Connect \
-         contact event or an S3 Object Created event"
+        "the event is {0}, not a JSON object: send an Amazon Connect flow event, contact event or \
+         contact record, or an S3 Object Created event"
     )]
     NotAnObject(&'static str),
     #[error(
         "this is no event that the function knows: it has {0}. A flow event has `Details.ContactData`; \
-         an EventBridge event has `source`, `detail-type` and `detail`"
+         an EventBridge event has `source`, `detail-type` and `detail`; a contact record has `ContactId` and \
+         `LastUpdateTimestamp`"
     )]
     UnknownShape(String),
     #[error(
@@ -91,6 +105,9 @@ impl Event {
         if event.contains_key("detail-type") && event.contains_key("detail") {
             return parse_event_bridge(event);
         }
+        if event.contains_key("ContactId") {
+            return ContactRecord::parse(event).map(Event::Record);
+        }
         Err(EventError::UnknownShape(describe_keys(&event)))
     }
 }
@@ -107,6 +124,21 @@ impl FlowEvent {
             contact_data: object(contact_data, "Details.ContactData")?,
             parameters,
         })
+    }
+}
+
+impl ContactRecord {
+    fn parse(record: Map<String, Value>) -> Result<ContactRecord, EventError> {
+        let field = |reason: &str| EventError::Field {
+            path: "LastUpdateTimestamp".into(),
+            reason: reason.into(),
+        };
+        let updated_at = record.get("LastUpdateTimestamp").and_then(Value::as_str);
+        let updated_at = updated_at.ok_or_else(|| field("it is missing or no text"))?;
+        let updated_at = updated_at
+            .parse()
+            .map_err(|_| field("it is no ISO 8601 timestamp"))?;
+        Ok(ContactRecord { record, updated_at })
     }
 }
 

@@ -26,6 +26,7 @@ use crate::{
     delivery::{Invocation, Order, Worker},
     integrations::Integrations,
     metrics,
+    objects::{Objects, S3},
     queue::{Batch, Message},
     reply::Reply,
     sources::Sources,
@@ -53,8 +54,27 @@ enum Answer {
 /// # Errors
 /// When an environment variable is missing, or the runtime API cannot be spoken to.
 pub async fn run(step: Step) -> Result<(), Error> {
+    run_step(step, |_| None).await
+}
+
+/// Runs a step's function that may read the recording bucket's objects until Lambda stops it.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_with_objects(step: Step) -> Result<(), Error> {
+    run_step(step, of_s3).await
+}
+
+/// How a function reads objects. Only those that name S3 carry its client.
+type ReadObjects = fn(&SdkConfig) -> Option<Arc<dyn Objects>>;
+
+fn of_s3(config: &SdkConfig) -> Option<Arc<dyn Objects>> {
+    Some(Arc::new(S3::new(config)))
+}
+
+async fn run_step(step: Step, objects: ReadObjects) -> Result<(), Error> {
     let cold_start = Mutex::new(Some(Instant::now()));
-    let worker = set_up().await?;
+    let worker = set_up(objects).await?;
     let invoke = |event: LambdaEvent<Json>| async {
         let (payload, context) = event.into_parts();
         let started = cold_start
@@ -99,7 +119,7 @@ pub async fn run(step: Step) -> Result<(), Error> {
 /// # Errors
 /// As [`run`].
 pub async fn run_redelivery() -> Result<(), Error> {
-    let worker = set_up().await?;
+    let worker = set_up(of_s3).await?;
     let invoke = |event: LambdaEvent<Json>| async {
         let (payload, context) = event.into_parts();
         let order = Order::parse(&payload).map_err(|error| failure("NoOrder", &error))?;
@@ -112,7 +132,7 @@ pub async fn run_redelivery() -> Result<(), Error> {
     lambda_runtime::run(service_fn(invoke)).await
 }
 
-async fn set_up() -> Result<Worker, Error> {
+async fn set_up(objects: ReadObjects) -> Result<Worker, Error> {
     without_empty_variables()?;
     start_log();
     metrics::set_up();
@@ -129,7 +149,7 @@ async fn set_up() -> Result<Worker, Error> {
     tokio::spawn(async move { lister.write_line(&line).await });
     let sources = Arc::new(Sources::new(&config));
     let integrations = Arc::new(Integrations::new(store.clone(), sources));
-    let worker = Worker::new(store, integrations, &integration);
+    let worker = Worker::new(store, integrations, &integration).with_objects(objects(&config));
     worker.warm_up(Instant::now() + WARM_UP).await;
     Ok(worker)
 }

@@ -18,6 +18,8 @@
 //!                        +----------------------------------+ and then it happens after all
 //!
 //!                     pending ------------------------> skipped: its condition is false (for good)
+//!
+//!   delivered, skipped, failed ---- a newer contact record has come: revised ----> pending
 //! ```
 //!
 //! A step has one request, or several. An event makes the step's *main* request pending, whose key is the
@@ -32,8 +34,10 @@
 //!   [`crate::request`]). Where it is not, that a request is being sent is stored first
 //!   ([`History::sending`]), and a request whose outcome is unknown is never repeated.
 //! - Requests are delivered in the contact's order: those of `contact-start`, `contact-answered`,
-//!   `contact-end`, then of each recording as it came; within a step in the configuration's order. A
-//!   request that uses another's response waits for it.
+//!   `contact-end`, of each recording as it came, then those of `contact-completed`; within a step in the
+//!   configuration's order. A request that uses another's response waits for it.
+//! - `contact-completed` is the one step that is not done for good: a newer contact record has its updates
+//!   sent again. What it creates is created once.
 //! - One worker at a time delivers a contact's requests: it holds the [`Lease`]. A worker that dies lets
 //!   its lease run out.
 //!
@@ -86,6 +90,9 @@ pub struct History {
     /// Since when the contact's integration could not be loaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     parked_at: Option<Timestamp>,
+    /// `LastUpdateTimestamp` of the newest contact record that has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    record_updated_at: Option<Timestamp>,
 }
 
 /// What is delivered as one: a request of a step or, in a step that is done for each object of the
@@ -237,6 +244,12 @@ pub trait Rules {
         false
     }
 
+    /// Whether a request that was delivered is sent again when a newer contact record comes: an update is, and
+    /// nothing that would be there twice.
+    fn is_revisable(&self, _key: &RequestKey) -> bool {
+        false
+    }
+
     /// What becomes of a step that needs `contact-start` for a contact that never had it.
     fn without_start(&self) -> &WithoutStart;
 }
@@ -383,6 +396,24 @@ impl RequestHistory {
         }
     }
 
+    /// Makes a request pending that was made of an older contact record. What has been delivered is, only if
+    /// it may be sent again; what may have been done is not.
+    fn revise(&mut self, is_revisable: bool, now: Timestamp) {
+        let is_again = match self.state {
+            State::Pending => false,
+            State::Delivered => is_revisable,
+            State::Skipped | State::Failed => self.sent_at.is_none(),
+        };
+        if is_again {
+            *self = RequestHistory {
+                attempts: self.attempts,
+                record_id: self.record_id,
+                response: self.response.take(),
+                ..RequestHistory::new(self.sequence, self.place, now)
+            };
+        }
+    }
+
     /// Whether it is skipped because the configuration does not want it sent for this contact.
     pub fn is_not_wanted(&self) -> bool {
         let reason = self.reason.as_deref().unwrap_or_default();
@@ -404,6 +435,7 @@ impl History {
             wake_at: None,
             waiting_since: None,
             parked_at: None,
+            record_updated_at: None,
         }
     }
 
@@ -430,6 +462,11 @@ impl History {
             attributes.merge(layer);
         }
         attributes
+    }
+
+    /// Whether an event of the step itself has come.
+    pub fn has_heard_of(&self, step: Step) -> bool {
+        self.attributes.contains_key(&step)
     }
 
     /// The objects of the recording bucket that belong to the contact.
@@ -505,6 +542,25 @@ impl History {
         self.attributes.entry(step).or_default().merge(attributes);
     }
 
+    /// Adds what the contact record tells, or, without a time, the contact event that stands for it. Nothing
+    /// changes, and false is returned, when what is known is as new: the record is delivered at least once,
+    /// and in any order.
+    pub fn learn_record(&mut self, attributes: &Attributes, updated_at: Option<Timestamp>) -> bool {
+        if self.record_updated_at.is_some() && updated_at <= self.record_updated_at {
+            return false;
+        }
+        let is_new = updated_at.is_some() || !self.attributes.contains_key(&Step::ContactCompleted);
+        self.attributes
+            .insert(Step::ContactCompleted, attributes.clone());
+        self.record_updated_at = updated_at;
+        is_new
+    }
+
+    /// `LastUpdateTimestamp` of the newest contact record that has come; none when none has.
+    pub fn record_updated_at(&self) -> Option<Timestamp> {
+        self.record_updated_at
+    }
+
     /// Adds an object of the recording bucket.
     pub fn learn_object(&mut self, object: RecordedObject) {
         self.objects.insert(object.key.clone(), object);
@@ -552,6 +608,34 @@ impl History {
             if other.is_beside(key) && request.sent_at.is_none() {
                 request.again(now);
             }
+        }
+    }
+
+    /// A newer contact record asks for its step: what was made of the former one is made again, but for what
+    /// the rules do not want sent twice.
+    pub fn revise(&mut self, key: &RequestKey, rules: &impl Rules, now: Timestamp) {
+        for (other, request) in &mut self.requests {
+            if other.is_beside(key) {
+                request.revise(rules.is_revisable(other), now);
+            }
+        }
+        self.intend(key, now);
+    }
+
+    /// Notes of a request that it was made of the contact record of this time. A newer one that has come
+    /// while it was sent has it made again.
+    pub fn made_of(
+        &mut self,
+        key: &RequestKey,
+        record: Option<Timestamp>,
+        rules: &impl Rules,
+        now: Timestamp,
+    ) {
+        if key.step == Step::ContactCompleted
+            && record < self.record_updated_at
+            && let Some(request) = self.requests.get_mut(key)
+        {
+            request.revise(rules.is_revisable(key), now);
         }
     }
 

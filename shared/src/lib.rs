@@ -5,7 +5,7 @@
 //! | stage | module |
 //! |---|---|
 //! | AWS event | [`event`], several of them in a batch of a [`queue`] |
-//! | contact | [`contact`], [`recording`] |
+//! | contact | [`contact`], [`recording`], and what was said in it: [`analysis`] of its [`objects`] |
 //! | step | [`step`], and what the [`configuration`] says of it |
 //! | what is remembered | [`history`], the state machine |
 //! | rendered request | [`integration`], the configuration compiled: [`template`]s make a [`request`] |
@@ -29,6 +29,7 @@
 //! 9. It replies with what the history then says ([`reply::Reply::of`]).
 
 pub mod agents;
+pub mod analysis;
 pub mod cause;
 mod certificates;
 pub mod clock;
@@ -45,6 +46,7 @@ pub mod integration;
 pub mod integrations;
 mod metrics;
 pub mod number;
+pub mod objects;
 pub mod queue;
 pub mod recording;
 pub mod reply;

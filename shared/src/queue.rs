@@ -1,5 +1,6 @@
-//! A batch of messages that Lambda has taken from a queue.
-//! <https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html>
+//! A batch of messages that Lambda has taken from a queue, or of records from a stream.
+//! <https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html>,
+//! <https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html>
 //!
 //! Owns the batch's form: which events it holds, and how those are named that are to come again. What an
 //! event asks for is [`crate::delivery`]'s.
@@ -7,8 +8,14 @@
 //! Between EventBridge and the functions stands SQS, so that an event that cannot be stored now comes again
 //! for days. A function's asynchronous invocation that failed is put into the same queue by Lambda, wrapped
 //! in a record of it (<https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html>).
+//!
+//! Contact records come in a Kinesis data stream. Lambda reads on in a shard only when the records before
+//! are done, so the first one that failed and all after it come again.
 
-use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use aws_lambda_events::{
+    kinesis::KinesisEvent,
+    sqs::{SqsBatchResponse, SqsEvent},
+};
 use futures_util::future::join_all;
 use serde_json::Value as Json;
 
@@ -31,31 +38,63 @@ impl Batch {
     /// # Errors
     /// The event, given back.
     pub fn read(event: Json) -> Result<Batch, Json> {
-        let is_batch = event["Records"].as_array().is_some_and(|records| {
-            !records.is_empty()
-                && records
-                    .iter()
-                    .all(|record| record["eventSource"] == "aws:sqs")
-        });
-        if !is_batch {
-            return Err(event);
+        let source = |record: &Json| record["eventSource"].as_str().map(str::to_owned);
+        let records = event["Records"].as_array();
+        let sources: Vec<_> = records.into_iter().flatten().map(source).collect();
+        let are_of = |source: &str| {
+            let mut sources = sources.iter();
+            !sources.as_slice().is_empty() && sources.all(|it| it.as_deref() == Some(source))
+        };
+        if are_of("aws:sqs") {
+            Batch::of_queue(&event).ok_or(event)
+        } else if are_of("aws:kinesis") {
+            Batch::of_stream(&event).ok_or(event)
+        } else {
+            Err(event)
         }
-        let batch: SqsEvent = serde_json::from_value(event.clone()).map_err(|_| event)?;
+    }
+
+    fn of_queue(event: &Json) -> Option<Batch> {
+        let batch: SqsEvent = serde_json::from_value(event.clone()).ok()?;
         let messages = batch.records.into_iter().map(|record| Message {
             id: record.message_id.unwrap_or_default(),
             event: unwrapped(record.body.unwrap_or_default()),
         });
-        Ok(Batch(messages.collect()))
+        Some(Batch(messages.collect()))
     }
 
-    /// Hands all messages to `handle` at the same time; those that it fails come again.
+    fn of_stream(event: &Json) -> Option<Batch> {
+        let batch: KinesisEvent = serde_json::from_value(event.clone()).ok()?;
+        let messages = batch.records.into_iter().map(|record| Message {
+            id: record.kinesis.sequence_number,
+            event: read(String::from_utf8_lossy(&record.kinesis.data.0).into_owned()),
+        });
+        Some(Batch(messages.collect()))
+    }
+
+    /// Hands all messages to `handle` at the same time, but those of one contact one after another, in
+    /// their order; those that it fails come again.
     pub async fn handle<E>(
         self,
         handle: impl AsyncFn(Message) -> Result<(), E>,
     ) -> SqsBatchResponse {
-        let outcomes = self.0.into_iter().map(async |message| {
-            let id = message.id.clone();
-            handle(message).await.err().map(|_| id)
+        let mut contacts: Vec<(Option<String>, Vec<Message>)> = Vec::new();
+        for message in self.0 {
+            let contact = message.event["ContactId"].as_str().map(str::to_owned);
+            let mut known = contacts.iter_mut();
+            match known.find(|(other, _)| contact.is_some() && *other == contact) {
+                Some((_, messages)) => messages.push(message),
+                None => contacts.push((contact, vec![message])),
+            }
+        }
+        let handle = &handle;
+        let outcomes = contacts.into_iter().map(async |(_, messages)| {
+            let mut failed = Vec::new();
+            for message in messages {
+                let id = message.id.clone();
+                failed.extend(handle(message).await.err().map(|_| id));
+            }
+            failed
         });
         let failed = join_all(outcomes).await.into_iter().flatten();
         let mut response = SqsBatchResponse::default();
@@ -64,14 +103,19 @@ impl Batch {
     }
 }
 
-/// The event in a message's text. What is no JSON is an event that nobody can read, and stays a text.
+/// The event in a message's text.
 fn unwrapped(body: String) -> Json {
-    let mut event = serde_json::from_str(&body).unwrap_or(Json::String(body));
+    let mut event = read(body);
     let is_record = event["requestContext"]["condition"].is_string();
     match event.get_mut("requestPayload") {
         Some(payload) if is_record => payload.take(),
         _ => event,
     }
+}
+
+/// What is no JSON is an event that nobody can read, and stays a text.
+fn read(text: String) -> Json {
+    serde_json::from_str(&text).unwrap_or(Json::String(text))
 }
 
 #[cfg(test)]
@@ -137,11 +181,65 @@ mod tests {
         assert_eq!(events, [event.clone(), event, json!("no JSON")]);
     }
 
+    /// A record as Lambda's documentation shows one.
+    fn of_stream(sequence: &str, data: &str) -> Json {
+        use base64::{Engine, prelude::BASE64_STANDARD};
+        json!({
+            "kinesis": {
+                "kinesisSchemaVersion": "1.0", "partitionKey": "1", "sequenceNumber": sequence,
+                "data": BASE64_STANDARD.encode(data), "approximateArrivalTimestamp": 1_770_000_000.5
+            },
+            "eventSource": "aws:kinesis", "eventVersion": "1.0", "eventName": "aws:kinesis:record",
+            "eventID": format!("shardId-000000000000:{sequence}"), "awsRegion": "us-east-1",
+            "invokeIdentityArn": "arn:aws:iam::123456789012:role/example",
+            "eventSourceARN": "arn:aws:kinesis:us-east-1:123456789012:stream/example"
+        })
+    }
+
+    #[tokio::test]
+    async fn a_contacts_records_are_handled_in_their_order_and_named_by_their_sequence_numbers() {
+        let records = ["a", "b", "a", "b", "a"].iter().enumerate();
+        let records: Vec<Json> = records
+            .map(|(at, contact)| {
+                let record = json!({"ContactId": contact, "at": at}).to_string();
+                of_stream(&format!("4959{at}"), &record)
+            })
+            .collect();
+        let handled = std::cell::RefCell::new(Vec::new());
+        let handle = async |message: Message| {
+            tokio::task::yield_now().await;
+            let contact = message.event["ContactId"].as_str().unwrap().to_owned();
+            let at = message.event["at"].as_u64().unwrap();
+            handled.borrow_mut().push((contact, at));
+            if at == 3 { Err(()) } else { Ok(()) }
+        };
+        let response = batch(&records).handle(handle).await;
+        assert_eq!(
+            serde_json::to_value(response).unwrap(),
+            json!({"batchItemFailures": [{"itemIdentifier": "49593"}]})
+        );
+        let of = |contact: &str| -> Vec<u64> {
+            let handled = handled.borrow();
+            let of = handled.iter().filter(|(it, _)| it == contact);
+            of.map(|(_, at)| *at).collect()
+        };
+        assert_eq!((of("a"), of("b")), (vec![0, 2, 4], vec![1, 3]));
+    }
+
+    #[test]
+    fn a_record_that_is_no_json_stays_a_text() {
+        let events = batch(&[of_stream("1", "no JSON"), of_stream("2", "{}")]).0;
+        let events: Vec<Json> = events.into_iter().map(|message| message.event).collect();
+        assert_eq!(events, [json!("no JSON"), json!({})]);
+    }
+
     #[test]
     fn an_event_that_is_no_batch_is_given_back() {
         for event in [
             json!({"Records": []}),
             json!({"Records": [{"eventSource": "aws:s3"}]}),
+            json!({"Records": [{"eventSource": "aws:kinesis"}]}),
+            json!({"Records": [record("1", "{}"), of_stream("1", "{}")]}),
             json!({"Details": {}}),
             json!([1]),
             json!(null),

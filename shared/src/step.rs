@@ -19,6 +19,7 @@ pub enum Step {
     ContactAnswered,
     ContactEnd,
     RecordingAvailable,
+    ContactCompleted,
 }
 
 /// What tells one step from another.
@@ -38,15 +39,20 @@ pub enum Trigger {
     Contact(&'static [&'static str]),
     /// An object of the recording bucket. The step is done once for each.
     Object,
+    /// The contact record, which tells all of a contact that is over, or, where none comes, a contact event of
+    /// one of these types. The step is done again when a newer record comes.
+    /// <https://docs.aws.amazon.com/connect/latest/adminguide/ctr-data-model.html>
+    Record(&'static [&'static str]),
 }
 
 impl Step {
     /// Every step, in order.
-    pub const ALL: [Step; 4] = [
+    pub const ALL: [Step; 5] = [
         Step::ContactStart,
         Step::ContactAnswered,
         Step::ContactEnd,
         Step::RecordingAvailable,
+        Step::ContactCompleted,
     ];
 
     const fn description(self) -> Description {
@@ -73,6 +79,12 @@ impl Step {
                 name: "recording-available",
                 number: 5,
                 trigger: Trigger::Object,
+                opens_page: false,
+            },
+            Step::ContactCompleted => Description {
+                name: "contact-completed",
+                number: 6,
+                trigger: Trigger::Record(&["COMPLETED"]),
                 opens_page: false,
             },
         }

@@ -25,6 +25,7 @@ fn render(integration: &Integration, step: Step, event: Event) -> String {
     let (contact, object) = match event {
         Event::Flow(event) => (Contact::try_from(event).unwrap(), None),
         Event::Contact(event) => (Contact::try_from(event).unwrap(), None),
+        Event::Record(event) => (Contact::try_from(event).unwrap(), None),
         Event::ObjectCreated(event) => {
             let (id, object) = RecordedObject::read(&event).unwrap();
             (Contact::unknown(id), Some(object))
@@ -54,7 +55,7 @@ fn render(integration: &Integration, step: Step, event: Event) -> String {
         if keys.len() > 1 {
             let _ = writeln!(text, "{}:", key.request().unwrap_or("main"));
         }
-        let rendered = match integration.render(key, &history) {
+        let rendered = match integration.render(key, &history, None) {
             Ok(rendered) => rendered,
             Err(error) => {
                 let _ = writeln!(text, "no request: {error}");

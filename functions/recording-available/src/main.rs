@@ -4,5 +4,5 @@ use connect_dynamics::{function, step::Step};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    function::run(Step::RecordingAvailable).await
+    function::run_with_objects(Step::RecordingAvailable).await
 }

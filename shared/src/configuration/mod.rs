@@ -4,6 +4,7 @@
 //! read (`read`), and the checks of everything in it but its templates (`settings`). What is made of it
 //! is [`crate::integration`]'s.
 
+mod contacts;
 mod credential;
 mod customer;
 mod read;
@@ -18,6 +19,7 @@ use uuid::Uuid;
 
 pub(crate) use self::customer::{AGENT, CUSTOMER, LINK, LINK_PARTIES, NEW_CUSTOMER};
 pub use self::{
+    contacts::{ContactLensConfiguration, ContactLensFile, Contacts, Recorded},
     credential::{CertificateConfiguration, Credential, FederationConfiguration},
     customer::{
         AgentConfiguration, CustomerConfiguration, CustomerTable, DefaultOwner, NewCustomer,
@@ -57,13 +59,21 @@ pub struct Configuration {
     /// What becomes of a step that needs `contact-start` for a contact that never had it.
     #[serde(default)]
     pub without_start: WithoutStart,
+    /// Which contacts are recorded, and on which record, by their initiation method: `INBOUND`, `OUTBOUND`,
+    /// `TRANSFER`, `CALLBACK`, ... Those of a method that is not named get a record of their own, but not
+    /// `MONITOR` and `DISCONNECT`.
+    #[serde(default, skip_serializing_if = "Contacts::is_empty")]
+    pub contacts: Contacts,
+    /// What is read of the conversation.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub contact_lens: ContactLensConfiguration,
     /// How an agent is found among Dynamics' users.
     #[serde(default, skip_serializing_if = "is_default")]
     pub agent: AgentConfiguration,
 }
 
-fn is_default(agent: &AgentConfiguration) -> bool {
-    *agent == AgentConfiguration::default()
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// What becomes of a step that needs another that never happened.
@@ -174,6 +184,10 @@ pub struct Steps {
     /// Step 5: when a recording, transcript or analysis is available. Updates the record.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recording_available: Option<RecordingConfiguration>,
+    /// When the contact record comes, after the contact and its after-contact work. Completes the record, and
+    /// updates it again when a newer contact record comes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contact_completed: Option<StepConfiguration>,
 }
 
 /// A step that sends requests.
@@ -292,6 +306,7 @@ impl Steps {
                 )
             }),
             Step::ContactEnd => Some(self.contact_end.as_ref()?.view(step)),
+            Step::ContactCompleted => Some(self.contact_completed.as_ref()?.view(step)),
             Step::RecordingAvailable => {
                 self.recording_available.as_ref().map(|recording| StepView {
                     object_kinds: Some(&recording.object_kinds),

@@ -4,7 +4,7 @@
 use url::Url;
 use uuid::Uuid;
 
-use super::{Configuration, credential::check_credential};
+use super::{Configuration, contacts::INITIATION_METHODS, credential::check_credential};
 
 /// What is wrong with the settings, each with its place.
 pub(crate) fn check_settings(configuration: &Configuration) -> Vec<String> {
@@ -39,6 +39,7 @@ impl Check {
             flow_budget_milliseconds,
             give_up_after_hours,
             without_start,
+            contacts,
             ..
         } = configuration;
         if !is_integration_name(name) {
@@ -99,6 +100,14 @@ impl Check {
         }
         if without_start.after_minutes > 1440 {
             self.problem("withoutStart.afterMinutes: it must be 1440, a day, at the most");
+        }
+        for method in contacts.methods() {
+            if !INITIATION_METHODS.contains(&method) {
+                let known = INITIATION_METHODS.join(", ");
+                self.problem(format!(
+                    "contacts.{method}: it is no initiation method; those of Amazon Connect are {known}"
+                ));
+            }
         }
         if !(500..=8000).contains(flow_budget_milliseconds) {
             self.problem("flowBudgetMilliseconds: it must be from 500 to 8000; Amazon Connect waits 8 seconds at most");

@@ -5,14 +5,19 @@ use std::fmt::Write;
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value as Json};
-use tokio::time::{Duration, Instant};
+use tokio::time::{Duration, Instant, timeout_at};
 
 use crate::{
     configuration::NEW_CUSTOMER,
     dataverse::{DynamicsError, Repeats, Request, Response},
-    history::{History, RequestHistory, RequestKey, Unmet, backoff},
-    integration::{AgentQuery, CustomerQuery, Integration, RenderError, Rendered, Sending},
+    history::{History, RequestHistory, RequestKey, State, Unmet, backoff},
+    integration::{
+        AgentQuery, Conversation, CustomerQuery, Integration, RenderError, Rendered, Sending,
+    },
     integrations::Loaded,
+    objects::{Objects, ReadError},
+    step::Step,
+    store::{Store, Stored},
 };
 
 /// How much of an invocation's time is kept for storing what Dynamics answered.
@@ -47,8 +52,153 @@ pub(super) enum Outcome {
     NotWanted(String),
 }
 
+/// What a request is made of beside the history of its contact.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    /// What the contact's first one has become of, on whose record this contact is recorded.
+    first: Option<Stored>,
+    said: Option<Map<String, Json>>,
+}
+
+/// Gathers what a request that is due is made of.
+///
+/// # Errors
+/// What becomes of the request when that is not there.
+pub(super) async fn gather(
+    key: &RequestKey,
+    history: &History,
+    integration: &Integration,
+    store: &Store,
+    objects: Option<&dyn Objects>,
+    deadline: Instant,
+) -> Result<Gathered, Outcome> {
+    let mut gathered = Gathered::default();
+    if key.step() == Step::ContactStart
+        && let Some(first) = integration.first_contact(history)
+    {
+        gathered.first = store.load(first).await.map_err(|error| {
+            Outcome::Postponed(error.to_string(), backoff(attempts(key, history)))
+        })?;
+    }
+    match integration.conversation(key, history, Timestamp::now()) {
+        Conversation::None => {}
+        Conversation::NotWanted(reason) => return Err(Outcome::NotWanted(reason)),
+        Conversation::Wait(delay) => {
+            let reason = "it waits for the redacted file, if there is to be one".to_owned();
+            return Err(Outcome::Postponed(reason, delay));
+        }
+        Conversation::Read(object) => {
+            let Some(objects) = objects else {
+                // Another function that may read it comes to it.
+                let reason = "redelivery reads what was said".to_owned();
+                return Err(Outcome::Postponed(reason, SignedDuration::from_secs(1)));
+            };
+            let read = timeout_at(deadline, objects.read(object)).await;
+            let read = read.unwrap_or_else(|_| {
+                Err(ReadError::Unavailable {
+                    key: object.key.clone(),
+                    reason: "the time was up".into(),
+                })
+            });
+            let analysis = read.map_err(|error| {
+                let hours = integration.configuration().give_up_after_hours;
+                judge_reading(&error, history.request(key), hours, Timestamp::now())
+            })?;
+            gathered.said = Some(integration.said(analysis));
+        }
+    }
+    Ok(gathered)
+}
+
+fn attempts(key: &RequestKey, history: &History) -> u32 {
+    history.request(key).map_or(0, |request| request.attempts)
+}
+
+/// What an object that was not read means for the request.
+fn judge_reading(
+    error: &ReadError,
+    request: Option<&RequestHistory>,
+    give_up_after_hours: u32,
+    now: Timestamp,
+) -> Outcome {
+    let first_tried_at = request
+        .and_then(|request| request.first_tried_at)
+        .unwrap_or(now);
+    let give_up_after = SignedDuration::from_hours(give_up_after_hours.into());
+    if error.is_permanent() {
+        Outcome::Failed(error.to_string())
+    } else if now.duration_since(first_tried_at) >= give_up_after {
+        Outcome::Failed(format!(
+            "given up after {give_up_after_hours} hours: {error}"
+        ))
+    } else {
+        let attempts = request.map_or(0, |request| request.attempts);
+        Outcome::Postponed(error.to_string(), backoff(attempts))
+    }
+}
+
+/// What becomes of a request of contact-start, whose contact is recorded on the record of its first one: what
+/// has become of the same request there. None when the contact gets a record of its own after all, as the
+/// first one has none.
+fn adopt(
+    key: &RequestKey,
+    history: &History,
+    first: Option<&History>,
+    integration: &Integration,
+    now: Timestamp,
+) -> Option<Outcome> {
+    let request = history.request(key)?;
+    let waited = now.duration_since(request.intended_at);
+    let configuration = integration.configuration();
+    let is_over = |limit: SignedDuration| waited >= limit;
+    let later = |reason: &str| {
+        let delay = backoff(request.attempts).min(SignedDuration::from_mins(1));
+        Some(Outcome::Postponed(reason.to_owned(), delay))
+    };
+    let patience = SignedDuration::from_mins(configuration.without_start.after_minutes.into());
+    let first = first.filter(|first| first.integration() == history.integration());
+    let Some(first) = first.and_then(|first| first.request(key)) else {
+        return if is_over(patience) {
+            None
+        } else {
+            later("it waits for the record of the contact's first leg")
+        };
+    };
+    match first.state {
+        State::Delivered => {
+            let response = Response {
+                status: 200,
+                body: first.response.clone().unwrap_or_default(),
+                record_id: first.record_id,
+                attempts: 0,
+                was_there: true,
+            };
+            Some(Outcome::Delivered(Box::new(response), Vec::new()))
+        }
+        State::Skipped if first.is_not_wanted() => {
+            let reason = first.reason.as_deref().unwrap_or_default();
+            Some(Outcome::NotWanted(format!("of its first leg {reason}")))
+        }
+        State::Pending => {
+            let hours = configuration.give_up_after_hours;
+            if is_over(SignedDuration::from_hours(hours.into())) {
+                None
+            } else {
+                later("the record of the contact's first leg is pending")
+            }
+        }
+        State::Skipped | State::Failed if is_over(patience) => None,
+        State::Skipped | State::Failed => later("the contact's first leg has no record yet"),
+    }
+}
+
 /// Decides what to send for a request that is due.
-pub(super) fn decide(key: &RequestKey, history: &History, integration: &Integration) -> Decision {
+pub(super) fn decide(
+    key: &RequestKey,
+    history: &History,
+    integration: &Integration,
+    gathered: &Gathered,
+) -> Decision {
     let contact_id = history.contact_id();
     if let Some(sent_at) = history.request(key).and_then(|request| request.sent_at) {
         let reason = unknown_outcome(&format!("no answer to the request of {sent_at} was stored"));
@@ -57,7 +207,14 @@ pub(super) fn decide(key: &RequestKey, history: &History, integration: &Integrat
     if let Some(unmet) = history.unmet(key, integration) {
         return settle(key, history, Outcome::Unmet(unmet));
     }
-    let rendered = match integration.render(key, history) {
+    if key.step() == Step::ContactStart && integration.first_contact(history).is_some() {
+        let first = gathered.first.as_ref().map(|stored| &stored.history);
+        let adopted = adopt(key, history, first, integration, Timestamp::now());
+        if let Some(outcome) = adopted {
+            return settle(key, history, outcome);
+        }
+    }
+    let rendered = match integration.render(key, history, gathered.said.as_ref()) {
         Ok(rendered) => rendered,
         Err(RenderError::NotConfigured(reason)) => {
             return Decision::Settle(Outcome::Skipped(reason));
@@ -76,7 +233,7 @@ pub(super) fn decide(key: &RequestKey, history: &History, integration: &Integrat
     }
 }
 
-fn settle(key: &RequestKey, history: &History, outcome: Outcome) -> Decision {
+pub(super) fn settle(key: &RequestKey, history: &History, outcome: Outcome) -> Decision {
     outcome.log(key, history, None);
     Decision::Settle(outcome)
 }

@@ -412,7 +412,7 @@ impl Run<'_> {
             }
         };
         progress.load(&loaded);
-        let visit = Visit::new(&self.worker.store, loaded, &self.holder, id, progress);
+        let visit = Visit::new(self.worker, loaded, &self.holder, id, progress);
         Ok(Some((visit, stored)))
     }
 }

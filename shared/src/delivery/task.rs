@@ -23,7 +23,17 @@ pub(super) struct Task {
     pub(super) integration: Option<String>,
     /// Whether a flow waits for the reply.
     pub(super) is_flow: bool,
-    object: Option<RecordedObject>,
+    told: Told,
+}
+
+/// What an event tells, beside the contact's attributes.
+#[derive(Debug)]
+enum Told {
+    Nothing,
+    /// Of an object of the recording bucket.
+    Object(RecordedObject),
+    /// All there is to know of a contact that is over: its contact record of this time, or a contact event.
+    Record(Option<Timestamp>),
 }
 
 /// Why there is nothing to do for an event.
@@ -47,6 +57,7 @@ impl Task {
         let takes = match step.trigger() {
             Trigger::Contact(_) => "flow events and contact events",
             Trigger::Object => "S3 Object Created events",
+            Trigger::Record(_) => "contact records and contact events",
         };
         let not_for_it = |what: &str| {
             let advice = "route it to the function that does";
@@ -59,11 +70,11 @@ impl Task {
                     integration: named.filter(|name| !name.is_empty()).map(str::to_owned),
                     contact: Contact::try_from(event)?,
                     key: RequestKey::of(step),
-                    object: None,
+                    told: Told::Nothing,
                     is_flow: true,
                 })
             }
-            (Event::Contact(event), Trigger::Contact(types)) => {
+            (Event::Contact(event), Trigger::Contact(types) | Trigger::Record(types)) => {
                 if !types.contains(&event.event_type.as_str()) {
                     let wanted = types.join(" or ");
                     return Err(Refusal::Ignored(format!(
@@ -71,10 +82,25 @@ impl Task {
                         event.event_type
                     )));
                 }
+                let is_record = matches!(step.trigger(), Trigger::Record(_));
                 Ok(Task {
                     contact: Contact::try_from(event)?,
                     key: RequestKey::of(step),
-                    object: None,
+                    told: if is_record {
+                        Told::Record(None)
+                    } else {
+                        Told::Nothing
+                    },
+                    integration: None,
+                    is_flow: false,
+                })
+            }
+            (Event::Record(event), Trigger::Record(_)) => {
+                let updated_at = event.updated_at;
+                Ok(Task {
+                    contact: Contact::try_from(event)?,
+                    key: RequestKey::of(step),
+                    told: Told::Record(Some(updated_at)),
                     integration: None,
                     is_flow: false,
                 })
@@ -86,16 +112,15 @@ impl Task {
                 Ok(Task {
                     contact: Contact::unknown(contact_id),
                     key: RequestKey::of_object(step, &object),
-                    object: Some(object),
+                    told: Told::Object(object),
                     integration: None,
                     is_flow: false,
                 })
             }
-            (Event::Flow(_), Trigger::Object) => Err(not_for_it("a flow event")),
-            (Event::Contact(_), Trigger::Object) => Err(not_for_it("a contact event")),
-            (Event::ObjectCreated(_), Trigger::Contact(_)) => {
-                Err(not_for_it("an S3 Object Created event"))
-            }
+            (Event::Flow(_), _) => Err(not_for_it("a flow event")),
+            (Event::Contact(_), _) => Err(not_for_it("a contact event")),
+            (Event::Record(_), _) => Err(not_for_it("a contact record")),
+            (Event::ObjectCreated(_), _) => Err(not_for_it("an S3 Object Created event")),
         }
     }
 
@@ -114,19 +139,23 @@ impl Task {
         integration: &Integration,
         now: Timestamp,
     ) {
-        match integration.wants(self.key.step(), self.object.as_ref()) {
-            Wanted::Nothing(reason) => {
-                let is_ours = |object: &RecordedObject| {
-                    integration.connection().is_recording_bucket(&object.bucket)
-                };
-                if self.object.as_ref().is_none_or(is_ours) {
-                    self.learn(history);
+        let is_new = self.learn_if_ours(history, integration);
+        if let Some(reason) = integration.ignores(history) {
+            return history.skip(&self.key, &reason, now);
+        }
+        if let Told::Record(updated_at) = self.told {
+            for key in missed(history, updated_at) {
+                if integration.wants(key.step(), None) == Wanted::Request {
+                    history.intend(&key, now);
                 }
-                history.skip(&self.key, &reason, now);
             }
-            Wanted::Request => self.intend(history, now),
+        }
+        match integration.wants(self.key.step(), self.object()) {
+            Wanted::Nothing(reason) => history.skip(&self.key, &reason, now),
+            Wanted::Request if is_new => history.revise(&self.key, integration, now),
+            Wanted::Request => history.intend(&self.key, now),
             Wanted::Page => {
-                self.intend(history, now);
+                history.intend(&self.key, now);
                 history.delivered(&self.key, None, None, now);
             }
         }
@@ -136,13 +165,50 @@ impl Task {
     /// nobody can say while the integration cannot be loaded; it is looked at when it is delivered.
     pub(super) fn intend(&self, history: &mut History, now: Timestamp) {
         self.learn(history);
+        if let Told::Record(updated_at) = self.told {
+            for key in missed(history, updated_at) {
+                history.intend(&key, now);
+            }
+        }
         history.intend(&self.key, now);
     }
 
-    fn learn(&self, history: &mut History) {
-        match &self.object {
-            None => history.learn(self.key.step(), &self.contact.attributes),
-            Some(object) => history.learn_object(object.clone()),
+    /// Learns what the event tells, unless it is an object of somebody else's bucket. Returns whether it is a
+    /// contact record that is newer than what was known.
+    fn learn_if_ours(&self, history: &mut History, integration: &Integration) -> bool {
+        let is_ours =
+            |object: &RecordedObject| integration.connection().is_recording_bucket(&object.bucket);
+        self.object().is_none_or(is_ours) && self.learn(history)
+    }
+
+    fn learn(&self, history: &mut History) -> bool {
+        let attributes = &self.contact.attributes;
+        match &self.told {
+            Told::Nothing => history.learn(self.key.step(), attributes),
+            Told::Object(object) => history.learn_object(object.clone()),
+            Told::Record(updated_at) => return history.learn_record(attributes, *updated_at),
+        }
+        false
+    }
+
+    fn object(&self) -> Option<&RecordedObject> {
+        match &self.told {
+            Told::Object(object) => Some(object),
+            Told::Nothing | Told::Record(_) => None,
         }
     }
+}
+
+/// The steps of a contact that is over whose events have not come. A contact event, which tells neither
+/// number nor queue nor agent by name, starts no record: that is for a flow or the contact record.
+fn missed(history: &History, updated_at: Option<Timestamp>) -> Vec<RequestKey> {
+    let mut steps = vec![Step::ContactEnd];
+    if updated_at.is_some() {
+        steps.push(Step::ContactStart);
+        if history.attributes().has_agent() {
+            steps.push(Step::ContactAnswered);
+        }
+    }
+    let keys = steps.into_iter().map(RequestKey::of);
+    keys.filter(|key| history.state(key).is_none()).collect()
 }

@@ -11,6 +11,7 @@ use super::{
     attempt::{self, Attempt},
     progress::Progress,
     task::Task,
+    worker::Worker,
 };
 use crate::{
     crash,
@@ -19,6 +20,7 @@ use crate::{
     integration::{Integration, Wanted},
     integrations::Loaded,
     metrics,
+    objects::Objects,
     store::{Store, StoreError, Stored},
 };
 
@@ -30,6 +32,8 @@ pub(super) const LEASE_MARGIN: SignedDuration = SignedDuration::from_secs(1);
 /// One invocation's visit to one contact.
 pub(super) struct Visit<'a> {
     store: &'a Store,
+    /// None where the function may not read objects.
+    objects: Option<&'a dyn Objects>,
     loaded: Arc<Loaded>,
     /// Under this name the visit holds the contact's lease.
     holder: &'a str,
@@ -59,14 +63,15 @@ type Change<'a> = &'a dyn Fn(&mut History, Timestamp);
 
 impl<'a> Visit<'a> {
     pub(super) fn new(
-        store: &'a Store,
+        worker: &'a Worker,
         loaded: Arc<Loaded>,
         holder: &'a str,
         contact_id: Uuid,
         progress: &'a mut Progress,
     ) -> Visit<'a> {
         Visit {
-            store,
+            store: &worker.store,
+            objects: worker.objects.as_deref(),
             loaded,
             holder,
             contact_id,
@@ -247,7 +252,18 @@ impl<'a> Visit<'a> {
             }
             let mut decisions = Vec::new();
             for key in history.together(&first, integration, now) {
-                let decision = attempt::decide(&key, history, integration);
+                let gathered = attempt::gather(
+                    &key,
+                    history,
+                    integration,
+                    self.store,
+                    self.objects,
+                    self.patience,
+                );
+                let decision = match gathered.await {
+                    Ok(gathered) => attempt::decide(&key, history, integration, &gathered),
+                    Err(outcome) => attempt::settle(&key, history, outcome),
+                };
                 decisions.push((key, decision));
             }
             let is_action = decisions[0].1.must_not_be_repeated();
@@ -282,9 +298,12 @@ impl<'a> Visit<'a> {
             });
             let outcomes = join_all(attempts).await;
             crash::point("after-the-answer");
+            // A newer contact record may have come meanwhile.
+            let made_of = stored.history.record_updated_at();
             let apply = |history: &mut History, now| {
                 for (key, outcome) in &outcomes {
                     outcome.apply(history, key, integration, now);
+                    history.made_of(key, made_of, integration, now);
                 }
             };
             let written = match self.write(stored.clone(), &apply).await {
@@ -294,6 +313,7 @@ impl<'a> Visit<'a> {
                         for (key, outcome) in &outcomes {
                             let outcome = outcome.without_response(key, integration);
                             outcome.apply(history, key, integration, now);
+                            history.made_of(key, made_of, integration, now);
                         }
                     };
                     self.write(stored, &apply).await?

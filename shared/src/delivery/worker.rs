@@ -16,6 +16,7 @@ use crate::{
     history::{History, State},
     integrations::{Integrations, IntegrationsError, Loaded},
     metrics,
+    objects::Objects,
     reply::{Reply, Status},
     store::{Line, Store, StoreError, Stored},
 };
@@ -32,6 +33,8 @@ pub struct Worker {
     pub(super) integrations: Arc<Integrations>,
     /// The integration of an event that names none.
     pub(super) default_integration: String,
+    /// None where the function may not read objects.
+    pub(super) objects: Option<Arc<dyn Objects>>,
 }
 
 /// What became of looking for a contact's integration.
@@ -61,7 +64,14 @@ impl Worker {
             store,
             integrations,
             default_integration: default_integration.to_owned(),
+            objects: None,
         }
+    }
+
+    /// The same worker, of a function that may read the recording bucket's objects.
+    #[must_use]
+    pub fn with_objects(self, objects: Option<Arc<dyn Objects>>) -> Worker {
+        Worker { objects, ..self }
     }
 
     /// Loads the default integration and fetches a token, so that the first contact need not wait.
@@ -141,7 +151,7 @@ impl Worker {
             };
             progress.load(&loaded);
             let deadline = progress.deadline();
-            let visit = Visit::new(&self.store, loaded, &holder, contact_id, progress);
+            let visit = Visit::new(self, loaded, &holder, contact_id, progress);
             match timeout_at(deadline, visit.event(task)).await?? {
                 Visited::Done => return Ok(Ended::Visited),
                 Visited::BelongsTo(other) => name = other,

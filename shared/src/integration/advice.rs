@@ -17,7 +17,7 @@ use crate::{
         Configuration, CustomerConfiguration, PastedObject, Reading, ReplyKey,
         RequestConfiguration, WithNone, read,
     },
-    contact::RECORD_NAMES,
+    contact::{DERIVED_NAMES, RECORD_NAMES},
     dataverse::columns::KnownTable,
     request::{Address, Convention, Linkable, as_template, parse_object},
     step::Step,
@@ -456,6 +456,7 @@ fn expression(name: &str) -> String {
 /// flow's parameter, which nobody can know here.
 fn is_certain(name: &str) -> bool {
     RECORD_NAMES.contains(&name)
+        || DERIVED_NAMES.contains(&name)
         || product_names().any(|product| product == name)
         || Step::ALL.iter().any(|step| step.response_name() == name)
 }
@@ -512,7 +513,10 @@ fn name_meant(name: &str) -> Option<String> {
     if is_certain(root) || is_set_by_the_stack(root) {
         return None;
     }
-    let names = RECORD_NAMES.iter().copied().chain(product_names());
+    // A short one is as well a name of the author's own: `direction`, `outcome`.
+    let derived = DERIVED_NAMES.iter().filter(|name| name.len() > 9);
+    let names = RECORD_NAMES.iter().chain(derived).copied();
+    let names = names.chain(product_names());
     let responses = Step::ALL.map(Step::response_name);
     let certain: Vec<String> = names.map(str::to_owned).chain(responses).collect();
     let certain = || certain.iter().map(String::as_str);

@@ -23,7 +23,7 @@ use crate::{
         Address, Body, Condition, Convention, Linkable, OptionValue, RequestTemplate, as_template,
         parse_object,
     },
-    step::Step,
+    step::{Step, Trigger},
     template::{ResponseUse, Source, Strictness, Templates},
 };
 
@@ -144,6 +144,11 @@ impl Uses {
         let uses = self.uses.iter().map(|(used, need)| (used, *need, false));
         let strict = self.strict.iter().map(|used| (used, Need::Expected, true));
         uses.chain(strict)
+    }
+
+    fn read_conversation(&self) -> bool {
+        self.all()
+            .any(|(used, ..)| used.source == Source::ContactLens)
     }
 
     fn name_agent(&self) -> bool {
@@ -276,6 +281,7 @@ impl Compiler {
                 .map(|sent: &CompiledRequest| sent.place.clone())
                 .collect();
             let needs = self.needs(field, &place, &sent, &uses);
+            let reads_conversation = uses.read_conversation();
             if let Some(template) = template {
                 if is_main && self.names_requests {
                     self.linkable
@@ -293,6 +299,7 @@ impl Compiler {
                     when,
                     what,
                     needs,
+                    reads_conversation,
                 });
             }
             if is_main && !is_found {
@@ -317,6 +324,7 @@ impl Compiler {
                 when: None,
                 what: What::Page,
                 needs: BTreeMap::new(),
+                reads_conversation: false,
             });
         }
         let agent = (step, Some(AGENT.to_owned()));
@@ -349,6 +357,7 @@ impl Compiler {
             when: None,
             what: What::Agent,
             needs: BTreeMap::new(),
+            reads_conversation: false,
         }
     }
 
@@ -377,6 +386,7 @@ impl Compiler {
             when: None,
             what,
             needs,
+            reads_conversation: false,
         }
     }
 
@@ -421,6 +431,7 @@ impl Compiler {
                 when,
                 what: What::Customer(search),
                 needs,
+                reads_conversation: false,
             });
         }
         if let Some(new) = new {
@@ -456,6 +467,7 @@ impl Compiler {
             when: None,
             what: What::NewCustomer(template),
             needs,
+            reads_conversation: false,
         })
     }
 
@@ -804,6 +816,7 @@ impl Compiler {
         for (used, need, is_strict) in uses.all() {
             let without_look_up = if is_strict { need } else { lenient(need) };
             match &used.source {
+                Source::ContactLens => self.check_contact_lens(field, place.0, used),
                 Source::Agent => {
                     let agent = (place.0, Some(AGENT.to_owned()));
                     let is_update = uses.are_of_update;
@@ -853,6 +866,16 @@ impl Compiler {
             }
         }
         needs
+    }
+
+    /// What was said is read when its file comes. Of the rest the contact record tells the settings alone.
+    fn check_contact_lens(&mut self, field: &str, step: Step, used: &ResponseUse) {
+        let is_setting = used.field.as_deref() == Some("ConversationalAnalytics");
+        if step.trigger() != Trigger::Object && !is_setting {
+            self.problem(format!(
+                "{field}: it uses ContactLens, which is known in recording-available only; write it to the record there"
+            ));
+        }
     }
 
     /// What a use of the customer needs: the look-up and, where one is created, that.

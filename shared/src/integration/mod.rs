@@ -12,6 +12,7 @@
 mod advice;
 mod agent;
 mod compile;
+mod conversation;
 mod customer;
 
 use std::{
@@ -25,7 +26,7 @@ use uuid::Uuid;
 use self::customer::{CustomerSearch, NoQuery};
 use crate::{
     configuration::{
-        AGENT, CUSTOMER, Configuration, Connection, NEW_CUSTOMER, NewCustomer, Opening,
+        AGENT, CUSTOMER, Configuration, Connection, NEW_CUSTOMER, NewCustomer, Opening, Recorded,
         ScreenPopTarget, StepView, WithoutStart,
     },
     dataverse::{Kind, Method, Request, Response},
@@ -36,7 +37,9 @@ use crate::{
     template::{Scope, Sight, TemplateError, Templates},
 };
 
-pub use self::{advice::Findings, agent::AgentQuery, customer::CustomerQuery};
+pub use self::{
+    advice::Findings, agent::AgentQuery, conversation::Conversation, customer::CustomerQuery,
+};
 
 /// An integration, compiled.
 #[derive(Debug)]
@@ -66,6 +69,8 @@ struct CompiledRequest {
     when: Option<Condition>,
     what: What,
     needs: BTreeMap<Place, Need>,
+    /// Whether it uses what was said in the contact.
+    reads_conversation: bool,
 }
 
 /// What a request does.
@@ -194,6 +199,31 @@ impl Integration {
         }
     }
 
+    /// Why no step is done for the contact at all; none when its steps are.
+    pub fn ignores(&self, history: &History) -> Option<String> {
+        let attributes = history.attributes();
+        let method = attributes.initiation_method();
+        (self.configuration.contacts.of(method) == Recorded::Ignored).then(|| {
+            let method = method.unwrap_or_default();
+            format!("contacts that begin with {method} are not recorded")
+        })
+    }
+
+    /// The contact on whose record this one is recorded; none when that is its own.
+    pub fn first_contact(&self, history: &History) -> Option<Uuid> {
+        if !self.configuration.contacts.share_records() {
+            return None;
+        }
+        let attributes = history.attributes();
+        let recorded = self
+            .configuration
+            .contacts
+            .of(attributes.initiation_method());
+        let first = attributes.get("InitialContactId")?.as_str()?;
+        let first = Uuid::try_parse(first).ok()?;
+        (recorded == Recorded::FirstRecord && first != history.contact_id()).then_some(first)
+    }
+
     /// Whether customers are looked for by phone number.
     pub fn reads_phone_numbers(&self) -> bool {
         let mut requests = self.steps.values().flat_map(CompiledStep::all);
@@ -203,13 +233,25 @@ impl Integration {
         })
     }
 
-    /// Renders a request.
+    /// Renders a request. `said` is what was said in the contact, where the request needs it
+    /// ([`Integration::conversation`]).
     ///
     /// # Errors
     /// [`RenderError`] when none is wanted, or it cannot be written with what is known.
-    pub fn render(&self, key: &RequestKey, history: &History) -> Result<Rendered, RenderError> {
+    pub fn render(
+        &self,
+        key: &RequestKey,
+        history: &History,
+        said: Option<&Map<String, Json>>,
+    ) -> Result<Rendered, RenderError> {
         if let Wanted::Nothing(reason) = self.wants(key.step(), history.object(key)) {
             return Err(RenderError::NotConfigured(reason));
+        }
+        let not_wanted = self
+            .ignores(history)
+            .or_else(|| self.waits_for_a_flow(key, history));
+        if let Some(reason) = not_wanted {
+            return Err(RenderError::NotWanted(reason));
         }
         let Some(request) = self.compiled(key) else {
             return Err(RenderError::NotConfigured(match key.request() {
@@ -217,7 +259,11 @@ impl Integration {
                 None => "the step sends no request".into(),
             }));
         };
-        let scope = Arc::new(self.scope(history, Some(key)));
+        let mut scope = self.scope(history, Some(key));
+        if let Some(said) = said {
+            scope.add_conversation(said);
+        }
+        let scope = Arc::new(scope);
         if let Some(when) = &request.when
             && !when.holds(&self.templates, &scope)?
         {
@@ -226,6 +272,7 @@ impl Integration {
                 "its condition does not hold: {condition}"
             )));
         }
+        let reads_conversation = request.reads_conversation;
         let id = record_id(history.contact_id(), key);
         let (sending, gaps) = match &request.what {
             What::Page => (Sending::Nothing, Vec::new()),
@@ -257,8 +304,9 @@ impl Integration {
                 let links = request.body.as_ref().is_some_and(Body::has_links);
                 let (request, gaps) = request.render(&self.templates, &scope, id)?;
                 let is_empty = request.body.as_ref().is_some_and(Map::is_empty);
-                let sending = if request.kind == Kind::Update && links && is_empty {
-                    // There is nobody to link the record to, and nothing else to write.
+                let may_be_empty = links || reads_conversation;
+                let sending = if request.kind == Kind::Update && may_be_empty && is_empty {
+                    // There is nobody to link the record to, or nothing was said, and nothing else to write.
                     Sending::Nothing
                 } else {
                     Sending::Request(request)
@@ -276,6 +324,20 @@ impl Integration {
             links: self.links(key),
             is_unlinked: self.is_unlinked(key, history),
         })
+    }
+
+    /// Why the record is not made, when only a flow is to make it and none has.
+    fn waits_for_a_flow(&self, key: &RequestKey, history: &History) -> Option<String> {
+        let start = Step::ContactStart;
+        let attributes = history.attributes();
+        let recorded = self
+            .configuration
+            .contacts
+            .of(attributes.initiation_method());
+        let is_waiting = key.step() == start
+            && recorded == Recorded::WhenAFlowStartsIt
+            && !history.has_heard_of(start);
+        is_waiting.then(|| "no flow has started the contact's record".to_owned())
     }
 
     /// The id of the customer who is created, when the look-up has found nobody.
@@ -478,7 +540,10 @@ impl Integration {
         (is_certain
             && request.creates_with_our_id()
             && start.is_none_or(|start| start.state == State::Pending))
-        .then(|| record_id(history.contact_id(), &key))
+        .then(|| {
+            let owner = self.first_contact(history);
+            record_id(owner.unwrap_or(history.contact_id()), &key)
+        })
     }
 
     /// The customer, as templates see it; none where none was looked for.
@@ -648,6 +713,13 @@ impl Rules for Integration {
         *needed == key.named(CUSTOMER) && !self.links(key).is_empty()
     }
 
+    fn is_revisable(&self, key: &RequestKey) -> bool {
+        self.template(key).is_some_and(|request| {
+            key.request() != Some(NEW_CUSTOMER)
+                && matches!(request.method, Method::Get | Method::Patch)
+        })
+    }
+
     fn without_start(&self) -> &WithoutStart {
         &self.configuration.without_start
     }
@@ -701,7 +773,7 @@ mod tests {
         assert_eq!(target, ScreenPopTarget::Embedded);
         let end = RequestKey::of(Step::ContactEnd);
         assert!(
-            integration.render(&end, &history).is_err(),
+            integration.render(&end, &history, None).is_err(),
             "what is foreseen is never used to write"
         );
         history.failed(&key, "no".into(), at(1));

@@ -94,6 +94,8 @@ pub enum Source {
     Customer,
     /// `Agent.User` or `Agent.Owner`.
     Agent,
+    /// `ContactLens`: what was said, of the object that the step is done for. Nobody else has answered that.
+    ContactLens,
 }
 
 impl Template {

@@ -2,7 +2,7 @@
 //!
 //! Owns the names that the product adds to a contact's attributes: the integration's settings
 //! (`appid`, ...), the recording bucket's objects (`objectUrl`, `recordingUrl`, ...), each set and
-//! reserved by one table, the responses (`STEP2-Response`, `Responses.<name>`), and who was found
+//! reserved by one table, what was said in the contact (`ContactLens`), the responses (`STEP2-Response`, `Responses.<name>`), and who was found
 //! (`Customer`, `Agent.User`, `Agent.Owner`).
 //!
 //! `Customer` and `Responses` are the product's only in a configuration that looks for customers, or names
@@ -24,6 +24,8 @@ use crate::{
 pub struct Scope {
     attributes: Attributes,
     product: Map<String, Value>,
+    /// What follows from the attributes; an attribute of the same name is the one that is seen.
+    derived: Map<String, Value>,
 }
 
 /// What the product's own names are made of.
@@ -130,6 +132,7 @@ impl Scope {
         attributes.set_default("ContactId", history.contact_id().to_string());
         attributes.set_default("InitiationTimestamp", history.first_invoked().to_string());
         let mut scope = Scope {
+            derived: attributes.derived(),
             attributes,
             product: PRODUCT_NAMES
                 .iter()
@@ -198,6 +201,19 @@ impl Scope {
         self.add_agent(user, owner);
     }
 
+    /// Makes what was said in the contact known as `ContactLens`, beside what the contact record tells of
+    /// Contact Lens' settings.
+    pub(crate) fn add_conversation(&mut self, said: &Map<String, Value>) {
+        let settings = self.attributes.get("ContactLens");
+        let mut conversation = settings
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default();
+        conversation.extend(said.clone());
+        self.product
+            .insert("ContactLens".into(), conversation.into());
+    }
+
     /// Makes a request's response known as `Responses.<name>`, where the configuration names requests.
     fn name_response(&mut self, name: &str, response: &Map<String, Value>) {
         if let Some(Value::Object(responses)) = self.product.get_mut("Responses") {
@@ -236,7 +252,7 @@ impl Scope {
         let value = match self.product.get(name) {
             Some(value) => Some(value),
             None if is_product_name(name) => None,
-            None => self.attributes.get(name),
+            None => self.attributes.get(name).or_else(|| self.derived.get(name)),
         };
         value.filter(|value| {
             let is_nobody = name.ends_with("Endpoint")
@@ -278,7 +294,7 @@ impl Scope {
     pub(crate) fn new(attributes: Attributes) -> Scope {
         Scope {
             attributes,
-            product: Map::new(),
+            ..Scope::default()
         }
     }
 

@@ -350,6 +350,7 @@ fn prepare_word(source: &str, at: usize, end: usize, prepared: &mut Prepared) ->
 fn response_use(word: &str, behind: &str) -> Option<ResponseUse> {
     let (source, behind) = match word {
         "Customer" => (Source::Customer, behind),
+        "ContactLens" => (Source::ContactLens, behind),
         "Agent" => match fields_behind(behind) {
             Some((field, behind)) if field == "User" || field == "Owner" => (Source::Agent, behind),
             _ => return None,

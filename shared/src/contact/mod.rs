@@ -4,11 +4,14 @@
 //! (<https://docs.aws.amazon.com/connect/latest/adminguide/ctr-data-model.html>), the rule which
 //! attribute a bare name means, and how attributes of several events merge.
 
+mod derived;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::event::{ContactEvent, EventError, FlowEvent};
+pub(crate) use self::derived::DERIVED_NAMES;
+use crate::event::{ContactEvent, ContactRecord, EventError, FlowEvent};
 
 /// One contact, as one event tells of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,8 +53,11 @@ pub(crate) const RECORD_NAMES: &[&str] = &[
     "Campaign",
     "Channel",
     "ConnectedToSystemTimestamp",
+    "ContactAssociationId",
     "ContactDetails",
+    "ContactEvaluations",
     "ContactId",
+    "ContactLens",
     "CustomerEndpoint",
     "CustomerId",
     "CustomerVoiceActivity",
@@ -59,11 +65,14 @@ pub(crate) const RECORD_NAMES: &[&str] = &[
     "DisconnectDetails",
     "DisconnectReason",
     "DisconnectTimestamp",
+    "ExternalThirdParty",
     "InitialContactId",
     "InitiationMethod",
     "InitiationTimestamp",
     "InstanceARN",
     "LanguageCode",
+    "LastPausedTimestamp",
+    "LastResumedTimestamp",
     "LastUpdateTimestamp",
     "MediaStreams",
     "Name",
@@ -82,6 +91,7 @@ pub(crate) const RECORD_NAMES: &[&str] = &[
     "SystemEndpoint",
     "Tags",
     "TotalPauseCount",
+    "TotalPauseDurationInSeconds",
     "TransferCompletedTimestamp",
     "TransferredToEndpoint",
     "Username",
@@ -101,10 +111,24 @@ impl Attributes {
                 let account = self.record.get("AWSAccountId");
                 account.or_else(|| self.record.get(FORMER_ACCOUNT_ID))
             }
-            _ if self.record.contains_key(name) => self.record.get(name),
-            _ if RECORD_NAMES.contains(&name) => None,
-            _ => self.parameters.get(name).or_else(|| self.user.get(name)),
+            _ if RECORD_NAMES.contains(&name) => self.record.get(name),
+            // What Amazon Connect adds to its contact records some day hides nobody's own attribute.
+            _ => {
+                let given = self.parameters.get(name).or_else(|| self.user.get(name));
+                given.or_else(|| self.record.get(name))
+            }
         }
+    }
+
+    /// Whether an agent was connected to the contact.
+    pub fn has_agent(&self) -> bool {
+        let agent = self.record.get("Agent");
+        agent.is_some_and(|agent| agent.get("ConnectedToAgentTimestamp").is_some())
+    }
+
+    /// How the contact began: `INBOUND`, `OUTBOUND`, `TRANSFER`, ...
+    pub fn initiation_method(&self) -> Option<&str> {
+        self.record.get("InitiationMethod")?.as_str()
     }
 
     /// The user-defined attributes, `Attributes` in templates.
@@ -204,6 +228,27 @@ impl TryFrom<ContactEvent> for Contact {
                 }
                 (name, value) => {
                     record.insert(pascal_case(name), value);
+                }
+            }
+        }
+        Ok(Contact::new(id, record, Map::new(), user))
+    }
+}
+
+impl TryFrom<ContactRecord> for Contact {
+    type Error = EventError;
+
+    /// # Errors
+    /// [`EventError::Field`] when the contact id is missing or no UUID.
+    fn try_from(event: ContactRecord) -> Result<Contact, EventError> {
+        let mut record = event.record;
+        let id = contact_id(&record, "ContactId", "contact record")?;
+        let user = take_map(&mut record, "Attributes");
+        // Flows and contact events have these two by themselves.
+        if let Some(Value::Object(details)) = record.get("ContactDetails").cloned() {
+            for (name, value) in details {
+                if matches!(name.as_str(), "Name" | "Description") {
+                    record.entry(name).or_insert(value);
                 }
             }
         }

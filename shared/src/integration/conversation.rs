@@ -1,0 +1,138 @@
+//! What is read of a conversation, and what is not.
+//!
+//! Owns the choice between an original file and a redacted one, and the categories whose conversations stay
+//! where they are. What a file holds is [`crate::analysis`]'s.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value as Json};
+
+use super::Integration;
+use crate::{
+    analysis::Analysis,
+    configuration::ContactLensFile,
+    history::{History, RequestKey},
+    recording::{ObjectKind, RecordedObject},
+};
+
+/// How long an original file waits for a redacted one, when nobody has told whether there will be one.
+/// Contact Lens writes both when its job is done.
+const REDACTED_WITHIN: SignedDuration = SignedDuration::from_mins(2);
+
+/// What is to be read before a request is made.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Conversation<'a> {
+    /// Nothing: the request needs nothing of what was said, or nothing was said in its object.
+    None,
+    Read(&'a RecordedObject),
+    /// Nothing, and the request is not wanted for this object.
+    NotWanted(String),
+    /// It is not known yet. So long it takes to be.
+    Wait(SignedDuration),
+}
+
+/// Which files Contact Lens writes of a contact, as far as the contact's attributes tell.
+/// <https://docs.aws.amazon.com/connect/latest/adminguide/ctr-data-model.html#ctr-RedactionConfiguration>
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Redaction {
+    Unknown,
+    None,
+    Some,
+}
+
+impl Integration {
+    /// What is to be read before a request is made.
+    pub fn conversation<'a>(
+        &self,
+        key: &RequestKey,
+        history: &'a History,
+        now: Timestamp,
+    ) -> Conversation<'a> {
+        let reads = self.compiled(key).is_some_and(|it| it.reads_conversation);
+        let Some(object) = history.object(key).filter(|_| reads) else {
+            return Conversation::None;
+        };
+        let not_wanted = |reason: &str| Conversation::NotWanted(reason.to_owned());
+        let file = self.configuration.contact_lens.file;
+        match object.kind {
+            ObjectKind::RedactedAnalysis | ObjectKind::RedactedTranscript => match file {
+                ContactLensFile::Original => not_wanted("the original file is read"),
+                ContactLensFile::Redacted | ContactLensFile::RedactedFirst => {
+                    Conversation::Read(object)
+                }
+            },
+            ObjectKind::Transcript
+                if !self
+                    .configuration
+                    .contact_lens
+                    .exclude_categories
+                    .is_empty() =>
+            {
+                not_wanted("a transcript alone does not tell its categories, and some are excluded")
+            }
+            ObjectKind::Analysis | ObjectKind::Transcript => match file {
+                ContactLensFile::Original => Conversation::Read(object),
+                ContactLensFile::Redacted => not_wanted("only redacted files are read"),
+                ContactLensFile::RedactedFirst => match redaction(history) {
+                    Redaction::Some => not_wanted("the redacted file is read in its place"),
+                    Redaction::None => Conversation::Read(object),
+                    Redaction::Unknown => {
+                        let since = history.request(key).map_or(now, |it| it.intended_at);
+                        let left = REDACTED_WITHIN - now.duration_since(since);
+                        if left.is_positive() {
+                            Conversation::Wait(left)
+                        } else {
+                            Conversation::Read(object)
+                        }
+                    }
+                },
+            },
+            _ => Conversation::None,
+        }
+    }
+
+    /// What templates see of a conversation; nothing when it is of an excluded category.
+    pub fn said(&self, analysis: Analysis) -> Map<String, Json> {
+        let excluded = &self.configuration.contact_lens.exclude_categories;
+        let mut categories = analysis.categories().iter();
+        if categories.any(|category| excluded.contains(category)) {
+            Map::new()
+        } else {
+            analysis.into_json()
+        }
+    }
+}
+
+fn redaction(history: &History) -> Redaction {
+    let is_redacted = |object: &RecordedObject| {
+        matches!(
+            object.kind,
+            ObjectKind::RedactedAnalysis
+                | ObjectKind::RedactedTranscript
+                | ObjectKind::RedactedRecording
+        )
+    };
+    if history.objects().any(is_redacted) {
+        return Redaction::Some;
+    }
+    let attributes = history.attributes();
+    // The contact record's names, and a contact event's, which begin with a small letter.
+    let path = [
+        "ConversationalAnalytics",
+        "Configuration",
+        "RedactionConfiguration",
+        "Policy",
+    ];
+    let policy = path
+        .iter()
+        .try_fold(attributes.get("ContactLens"), |value, name| {
+            let fields = value?.as_object()?;
+            let mut fields = fields.iter();
+            let field = fields.find(|(field, _)| field.eq_ignore_ascii_case(name));
+            Some(field.map(|(_, value)| value))
+        });
+    match policy.flatten().and_then(Json::as_str) {
+        None => Redaction::Unknown,
+        Some(policy) if policy.eq_ignore_ascii_case("none") => Redaction::None,
+        Some(_) => Redaction::Some,
+    }
+}
