@@ -1,4 +1,4 @@
-//! AWS's services that the functions call, at one address: DynamoDB, Secrets Manager, KMS and STS.
+//! AWS's services that the functions call, at one address: DynamoDB, Secrets Manager, KMS, STS and S3.
 //!
 //! Owns which of them a request is for, the faults between the functions and the table, and the list of
 //! who called what, which a test holds the functions' policies against.
@@ -13,7 +13,7 @@ use std::{
 use axum::{
     Json as JsonBody, Router,
     body::{Body, Bytes},
-    extract::State,
+    extract::{Path, State},
     http::{
         HeaderMap, Response,
         header::{AUTHORIZATION, CONTENT_TYPE},
@@ -27,6 +27,7 @@ use crate::{
     http::close_connection,
     stand_in::{
         fault::{Effect, Faults},
+        s3::S3,
         secrets_manager,
     },
 };
@@ -41,16 +42,18 @@ pub struct Aws {
     dynamodb: SocketAddr,
     table_faults: Faults,
     sources: Sources,
+    s3: S3,
     client: reqwest::Client,
     calls: Arc<Mutex<Calls>>,
 }
 
 impl Aws {
-    pub fn new(dynamodb: SocketAddr, table_faults: Faults, sources: Sources) -> Aws {
+    pub fn new(dynamodb: SocketAddr, table_faults: Faults, sources: Sources, s3: S3) -> Aws {
         Aws {
             dynamodb,
             table_faults,
             sources,
+            s3,
             client: reqwest::Client::new(),
             calls: Arc::default(),
         }
@@ -60,6 +63,7 @@ impl Aws {
         Router::new()
             .route("/", post(answer))
             .route("/stand-in/calls", get(calls))
+            .route("/{bucket}/{*key}", get(object))
             .with_state(self.clone())
     }
 
@@ -70,6 +74,7 @@ impl Aws {
 
     fn note(&self, access_key: &str, service: Service, operation: &str, body: &[u8]) {
         let call = match service {
+            Service::S3 => format!("s3:{operation} object"),
             Service::SecretsManager => format!("secretsmanager:{operation} secret"),
             Service::Kms => format!("kms:{operation} key"),
             Service::Sts if operation == "AssumeRole" => format!("sts:{operation} role"),
@@ -140,6 +145,7 @@ enum Service {
     SecretsManager,
     Kms,
     Sts,
+    S3,
 }
 
 /// The service and the operation that a request is for. Most are named in a header; STS speaks another
@@ -173,11 +179,21 @@ async fn answer(State(aws): State<Aws>, headers: HeaderMap, body: Bytes) -> Resp
         }
         Service::Kms => aws.sources.kms.answer(&headers, &body),
         Service::Sts => aws.sources.sts.answer(&access_key, &headers, &body),
-        Service::DynamoDb => {
+        // It has no requests of this form.
+        Service::DynamoDb | Service::S3 => {
             let target = format!("DynamoDB_20120810.{operation}");
             aws.dynamodb(headers, &target, body).await
         }
     }
+}
+
+async fn object(
+    State(aws): State<Aws>,
+    Path((bucket, key)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Response<Body> {
+    aws.note(&access_key(&headers), Service::S3, "GetObject", &[]);
+    aws.s3.answer(&format!("{bucket}/{key}")).await
 }
 
 async fn calls(State(aws): State<Aws>) -> JsonBody<Calls> {

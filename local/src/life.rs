@@ -24,58 +24,130 @@ use crate::{
     system::System,
 };
 
-/// The events of a life, in their order: the function that each goes to, the file it stands in, and
-/// who sends it.
-pub const EVENTS: [(Step, &str, &str); 4] = [
-    (Step::ContactStart, "contact-start.json", "the inbound flow"),
-    (
-        Step::ContactAnswered,
-        "contact-answered.json",
-        "the agent whisper flow",
-    ),
-    (
-        Step::ContactEnd,
-        "contact-end.json",
-        "EventBridge: DISCONNECTED",
-    ),
-    (
-        Step::RecordingAvailable,
-        "recording-available.json",
-        "EventBridge: Object Created",
-    ),
+/// The events of an inbound call's life, in their order: the function that each goes to, and the file that it
+/// stands in.
+const INBOUND: [(Step, &str); 5] = [
+    (Step::ContactStart, "contact-start.json"),
+    (Step::ContactAnswered, "contact-answered.json"),
+    (Step::ContactEnd, "contact-end.json"),
+    (Step::RecordingAvailable, "recording-available.json"),
+    (Step::ContactCompleted, "contact-completed.json"),
 ];
+
+/// What an object of each kind holds that a function reads, in the folder `objects`.
+const OBJECTS: &str = "objects";
 
 /// An event of a life.
 #[derive(Debug, Clone)]
 pub struct Event {
-    step: Step,
-    sender: &'static str,
-    path: PathBuf,
+    pub step: Step,
+    pub path: PathBuf,
     event: Json,
 }
 
-/// Reads the events of a folder.
+/// The folder of a life's events: `outbound` stands in the folder of the events, as the inbound call's do.
+///
+/// # Errors
+/// When there is no such life; it names those that there are.
+pub fn folder(events: &Path, life: &str) -> io::Result<PathBuf> {
+    let folder = events.join(life);
+    let is_name = life.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    if life == "inbound" {
+        return Ok(events.to_owned());
+    }
+    if is_name && folder.is_dir() && life != OBJECTS {
+        return Ok(folder);
+    }
+    let mut lives = vec!["inbound".to_owned()];
+    for entry in fs::read_dir(events)?.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.path().is_dir() && name != OBJECTS {
+            lives.push(name);
+        }
+    }
+    lives.sort();
+    Err(io::Error::other(format!(
+        "there is no life `{life}`; there are {}",
+        lives.join(", ")
+    )))
+}
+
+/// Reads the events of a folder: the files whose names begin with a number, in its order, as in
+/// `01-contact-start.json`; or, where there are none, an inbound call's.
 ///
 /// # Errors
 /// When a file is missing or is no JSON.
 pub fn events(folder: &Path) -> io::Result<Vec<Event>> {
-    let event = |(step, file, sender)| {
-        let path = folder.join(file);
+    let mut numbered: Vec<(String, PathBuf)> = Vec::new();
+    for entry in fs::read_dir(folder)
+        .map_err(|error| io::Error::other(format!("{}: {error}", folder.display())))?
+        .flatten()
+    {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(|c: char| c.is_ascii_digit()) && name.ends_with(".json") {
+            numbered.push((name, entry.path()));
+        }
+    }
+    numbered.sort();
+    let mut files = Vec::new();
+    for (name, path) in numbered {
+        let behind = name.trim_start_matches(|c: char| c.is_ascii_digit());
+        let behind = behind.trim_start_matches('-');
+        let is_of = |step: &Step| behind.starts_with(step.as_str());
+        let step = Step::ALL.into_iter().find(is_of).ok_or_else(|| {
+            let steps = Step::ALL.map(Step::as_str).join(", ");
+            io::Error::other(format!(
+                "{}: behind its number the name begins with no step; the steps are {steps}",
+                path.display()
+            ))
+        })?;
+        files.push((step, path));
+    }
+    if files.is_empty() {
+        let inbound = INBOUND.iter();
+        files.extend(inbound.map(|(step, file)| (*step, folder.join(file))));
+        // Contact records came later than the folders that people have made.
+        files.retain(|(step, path)| *step != Step::ContactCompleted || path.exists());
+    }
+    let event = |(step, path): (Step, PathBuf)| {
         let event = read(&path)?;
-        Ok(Event {
-            step,
-            sender,
-            path,
-            event,
-        })
+        Ok(Event { step, path, event })
     };
-    EVENTS.into_iter().map(event).collect()
+    files.into_iter().map(event).collect()
 }
 
 fn read(path: &Path) -> io::Result<Json> {
     let said = |error: String| io::Error::other(format!("{}: {error}", path.display()));
     let text = fs::read_to_string(path).map_err(|error| said(error.to_string()))?;
     serde_json::from_str(&text).map_err(|error| said(error.to_string()))
+}
+
+impl Event {
+    /// Who sends it.
+    fn sender(&self) -> String {
+        let is_outbound = self.event["Details"]["ContactData"]["InitiationMethod"] == "OUTBOUND";
+        match AwsEvent::parse(self.event.clone()) {
+            Ok(AwsEvent::Contact(event)) => format!("EventBridge: {}", event.event_type),
+            Ok(AwsEvent::ObjectCreated(_)) => "EventBridge: Object Created".into(),
+            Ok(AwsEvent::Record(_)) => "Kinesis: the contact record".into(),
+            Ok(AwsEvent::Flow(_)) if is_outbound => "the outbound whisper flow".into(),
+            Ok(AwsEvent::Flow(_)) => match self.step {
+                Step::ContactAnswered => "the agent whisper flow".into(),
+                Step::ContactEnd => "the disconnect flow".into(),
+                _ => "the inbound flow".into(),
+            },
+            Err(_) => "an event of your own".into(),
+        }
+    }
+
+    /// The object that it tells of, with what the folder beside it has for one of its kind.
+    fn object(&self) -> Option<(RecordedObject, Vec<u8>)> {
+        let (_, object) = object(&self.event)?;
+        let file = format!("{OBJECTS}/{}.json", object.kind.as_str());
+        let mut folders = self.path.ancestors().skip(1).take(2);
+        let content = folders.find_map(|folder| fs::read(folder.join(&file)).ok())?;
+        Some((object, content))
+    }
 }
 
 /// Makes a configuration and the events fit each other: the sample of an object is of a kind that the
@@ -164,19 +236,17 @@ pub async fn run(system: &System, events: &[Event], out: &mut impl Write) -> io:
     let mut records: Vec<Written> = Vec::new();
     let mut page = None;
     let mut logged = 0;
-    for Event {
-        step,
-        sender,
-        path,
-        event,
-    } in events
-    {
+    for sent in events {
+        let Event { step, path, event } = sent;
         writeln!(
             out,
             "\n{} {}",
             step.bold().cyan(),
-            format!("from {sender}, {}", path.display()).dimmed()
+            format!("from {}, {}", sent.sender(), path.display()).dimmed()
         )?;
+        if let Some((object, content)) = sent.object() {
+            system.s3.put(&object.bucket, &object.key, content);
+        }
         let started = Instant::now();
         let invoked = system.lambda.invoke(step.as_str(), event).await;
         let elapsed = started.elapsed();

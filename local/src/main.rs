@@ -58,7 +58,13 @@ struct Files {
 #[derive(Subcommand)]
 enum Command {
     /// Sends the events of one contact's life and shows what happens (the default).
-    Life(#[command(flatten)] Files),
+    Life {
+        /// Which life: inbound, outbound, missed, transfer, chat, ...; each is a folder of the events.
+        #[arg(default_value = "inbound")]
+        name: String,
+        #[command(flatten)]
+        files: Files,
+    },
     /// Keeps the system up, for events of your own.
     Serve {
         /// The port of the Invoke API. AWS's other services, Dataverse and Entra ID have the next
@@ -143,7 +149,11 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> io::Result<ExitCode> {
-    match arguments.command.unwrap_or(Command::Life(arguments.life)) {
+    let inbound = Command::Life {
+        name: "inbound".into(),
+        files: arguments.life,
+    };
+    match arguments.command.unwrap_or(inbound) {
         Command::Schema => {
             println!("{:#}", configuration::schema());
             Ok(ExitCode::SUCCESS)
@@ -154,7 +164,10 @@ async fn run(arguments: Arguments) -> io::Result<ExitCode> {
             table,
             region,
         } => save(&config, &table, region).await,
-        Command::Life(files) => life(&files).await,
+        Command::Life { name, mut files } => {
+            files.events = life::folder(&files.events, &name)?;
+            life(&files).await
+        }
         Command::Storm {
             contacts,
             concurrency,
@@ -434,12 +447,13 @@ async fn serve(system: &System, listen: Option<IpAddr>, events: &Path) -> io::Re
         println!("They listen at {listen} too, at the same ports.");
     }
     println!("\nInvoke a function with an event of your own:");
-    for (step, file, _) in life::EVENTS {
+    for event in life::events(events).unwrap_or_default() {
+        let step = event.step;
         let url = format!(
             "http://{}/2015-03-31/functions/{step}/invocations",
             addresses.invoke
         );
-        println!("  curl -d @{} {url}", events.join(file).display());
+        println!("  curl -d @{} {url}", event.path.display());
     }
     println!(
         "  curl -d '{{}}' http://{}/2015-03-31/functions/{REDELIVERY}/invocations",

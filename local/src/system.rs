@@ -22,7 +22,7 @@ use crate::{
     http,
     lambda::{Function, Lambda},
     stand_in::{
-        dataverse::Dataverse, entra::Entra, fault::Faults, kms::Kms,
+        dataverse::Dataverse, entra::Entra, fault::Faults, kms::Kms, s3::S3,
         secrets_manager::SecretsManager, sts::Sts,
     },
     table::{self, TABLE_NAME},
@@ -39,11 +39,12 @@ pub const REDELIVERY: &str = "redelivery";
 
 /// The functions and their timeouts in seconds: a flow waits 8 at the most, AWS's other services do
 /// not mind.
-pub const FUNCTIONS: [(&str, u64); 5] = [
+pub const FUNCTIONS: [(&str, u64); 6] = [
     ("contact-start", 10),
     ("contact-answered", 10),
     ("contact-end", 10),
     ("recording-available", 30),
+    ("contact-completed", 30),
     (REDELIVERY, 55),
 ];
 
@@ -105,6 +106,7 @@ pub struct System {
     pub secrets_manager: SecretsManager,
     pub kms: Kms,
     pub sts: Sts,
+    pub s3: S3,
     pub aws: Aws,
     pub lambda: Lambda,
     pub store: Arc<Store>,
@@ -116,7 +118,7 @@ pub struct System {
 #[derive(Debug, Clone)]
 pub struct Addresses {
     pub invoke: SocketAddr,
-    /// DynamoDB, Secrets Manager, KMS and STS.
+    /// DynamoDB, Secrets Manager, KMS, STS and S3.
     pub aws: SocketAddr,
     pub dataverse: SocketAddr,
     pub entra: SocketAddr,
@@ -147,8 +149,9 @@ impl System {
             }
             Ok(address)
         };
+        let s3 = S3::default();
         let dynamodb = table::serve(0).await?;
-        let aws = Aws::new(dynamodb, options.table_faults, sources.clone());
+        let aws = Aws::new(dynamodb, options.table_faults, sources.clone(), s3.clone());
         let aws_address = serve(1, aws.router()).await?;
         let dataverse_address = serve(2, dataverse.router()).await?;
         let entra_address = serve(3, entra.router()).await?;
@@ -201,6 +204,7 @@ impl System {
             secrets_manager: sources.secrets_manager,
             kms: sources.kms,
             sts: sources.sts,
+            s3,
             aws,
             lambda,
             store,

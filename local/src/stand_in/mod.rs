@@ -1,4 +1,4 @@
-//! Stand-ins for what is not ours: Entra ID, Dataverse, Secrets Manager, KMS and STS.
+//! Stand-ins for what is not ours: Entra ID, Dataverse, Secrets Manager, KMS, STS and S3.
 //!
 //! They refuse what the real ones refuse and can be told to fail. They are for this machine only:
 //! they hold made-up secrets and trust whoever reaches loopback.
@@ -9,6 +9,7 @@ pub mod fault;
 pub mod kms;
 pub mod limits;
 pub mod pair;
+pub mod s3;
 pub mod secrets_manager;
 pub mod sts;
 

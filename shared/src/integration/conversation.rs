@@ -15,8 +15,9 @@ use crate::{
 };
 
 /// How long an original file waits for a redacted one, when nobody has told whether there will be one.
-/// Contact Lens writes both when its job is done.
-const REDACTED_WITHIN: SignedDuration = SignedDuration::from_mins(2);
+/// Contact Lens writes both analyses when its job is done; a chat's transcript is there minutes before.
+const ANALYSIS_WITHIN: SignedDuration = SignedDuration::from_mins(2);
+const TRANSCRIPT_WITHIN: SignedDuration = SignedDuration::from_mins(15);
 
 /// What is to be read before a request is made.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,7 +78,12 @@ impl Integration {
                     Redaction::None => Conversation::Read(object),
                     Redaction::Unknown => {
                         let since = history.request(key).map_or(now, |it| it.intended_at);
-                        let left = REDACTED_WITHIN - now.duration_since(since);
+                        let within = if object.kind == ObjectKind::Transcript {
+                            TRANSCRIPT_WITHIN
+                        } else {
+                            ANALYSIS_WITHIN
+                        };
+                        let left = within - now.duration_since(since);
                         if left.is_positive() {
                             Conversation::Wait(left)
                         } else {

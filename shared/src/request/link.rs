@@ -4,7 +4,8 @@
 //! `{{ Agent.Owner }}` or `{{ Responses.<name> }}`. Which property a line sets is known when the record is:
 //! `"regardingobjectid": "{{ Customer }}"` becomes `regardingobjectid_contact_phonecall@odata.bind` or
 //! `regardingobjectid_account_phonecall@odata.bind`. What is not there is linked to nothing: the line is left
-//! out.
+//! out. So is `{{ Customer if Direction == 'outbound' }}` of a contact that came in: who called and who was
+//! called stand in two lines.
 
 use std::collections::BTreeMap;
 
@@ -42,6 +43,8 @@ impl Linkable {
 pub(super) struct Link {
     to: To,
     uses: ResponseUse,
+    /// The one direction of contacts that it is for.
+    direction: Option<&'static str>,
 }
 
 #[derive(Debug, Clone)]
@@ -62,6 +65,10 @@ impl Link {
     /// Reads a value; none when it is not the whole name of a record.
     pub(super) fn read(source: &str, linkable: &Linkable) -> Option<Link> {
         let inner = source.trim().strip_prefix("{{")?.strip_suffix("}}")?.trim();
+        let (inner, direction) = match inner.split_once(" if ") {
+            Some((name, condition)) => (name.trim(), Some(direction(condition)?)),
+            None => (inner, None),
+        };
         let (to, source, field) = match inner {
             "Customer" if !linkable.customers.is_empty() => {
                 let to = To::Customer(linkable.customers.clone());
@@ -90,6 +97,7 @@ impl Link {
                 source,
                 field: Some(field),
             },
+            direction,
         })
     }
 
@@ -189,6 +197,13 @@ impl Link {
     }
 
     fn record(&self, scope: &Scope) -> Option<Record> {
+        let is_outbound = scope.get("Direction").and_then(Json::as_str) == Some(OUTBOUND);
+        if self
+            .direction
+            .is_some_and(|wanted| is_outbound != (wanted == OUTBOUND))
+        {
+            return None;
+        }
         match &self.to {
             To::Customer(_) => Record::found(scope.get("Customer")?),
             To::Agent(who) => Record::found(scope.get("Agent")?.get(who)?),
@@ -201,6 +216,21 @@ impl Link {
                 })
             }
         }
+    }
+}
+
+const INBOUND: &str = "inbound";
+const OUTBOUND: &str = "outbound";
+
+/// The direction that a condition asks for: `Direction == 'outbound'`.
+fn direction(condition: &str) -> Option<&'static str> {
+    let wanted = condition.trim().strip_prefix("Direction")?.trim_start();
+    let wanted = wanted.strip_prefix("==")?.trim();
+    let in_quotes = |quote| wanted.strip_prefix(quote)?.strip_suffix(quote);
+    match in_quotes('\'').or_else(|| in_quotes('"'))? {
+        INBOUND => Some(INBOUND),
+        OUTBOUND => Some(OUTBOUND),
+        _ => None,
     }
 }
 
