@@ -319,6 +319,7 @@ fn build_functions(options: &Options) -> io::Result<()> {
 
 /// The configuration of a run that names none, and what Dynamics holds then.
 const DEFAULT: &str = include_str!("../../docs/recipes/phone-call.json");
+const FOR_CHATS: &str = include_str!("../../docs/recipes/chat.json");
 const SAMPLE_RECORDS: &str = include_str!("../sample-records.json");
 
 /// What a life or a system needs, read and found right before anything is built.
@@ -333,6 +334,7 @@ fn prepare(files: &Files) -> io::Result<Prepared> {
     let mut options = Options::new()?;
     let document = match &files.config {
         Some(path) => load(path)?.0,
+        None if files.events.ends_with("chat") => FOR_CHATS.to_owned(),
         None => DEFAULT.to_owned(),
     };
     options.configuration = serde_json::from_str(&document)?;

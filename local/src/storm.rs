@@ -5,6 +5,10 @@
 //! lead) or withheld; the record is linked to who was found, and callers who are not known get a task beside
 //! it. The agent who answers becomes the record's owner.
 //!
+//! Of the flows' invocations and the contact events one in ten never comes. What they would have told the
+//! contact record tells, which comes twice and the second time with more, in any order. An analysis of what
+//! was said becomes a note.
+//!
 //! Owns the lives' making and the audit. The seed decides each contact, its events' order and
 //! repeats, and which request meets which fault; what the operating system schedules when is not ours
 //! to decide.
@@ -20,6 +24,7 @@ use std::{
 };
 
 use anstream::println;
+use base64::{Engine, prelude::BASE64_STANDARD};
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use connect_dynamics::{history::State, store::List};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -92,6 +97,8 @@ impl Audit {
 const GRACE: Duration = Duration::from_millis(500);
 /// How long the settling may take before what is left counts as pending.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// The part of the flows' invocations and contact events that never come.
+const EVENTS_LOST: f64 = 0.1;
 
 /// Lets a storm loose, and audits.
 ///
@@ -121,6 +128,24 @@ pub async fn run(storm: &Storm, mut options: Options) -> io::Result<Audit> {
             }}
         ]
     });
+    options.configuration["steps"]["contact-completed"] = json!({"request": {
+        "method": "PATCH", "entitySet": "phonecalls", "queryString": "(STEP2-Response.activityid)",
+        "body": {"subcategory": "{{ Attributes.wrapUp }}", "actualdurationminutes": "{{ DurationMinutes }}"}
+    }});
+    let recorded = options.configuration["steps"]["recording-available"]["request"].take();
+    options.configuration["steps"]["recording-available"] = json!({
+        "objectKinds": ["recording", "redacted-analysis"],
+        "requests": [
+            recorded,
+            {"name": "note", "when": "ContactLens.Summary", "method": "POST", "entitySet": "annotations", "body": {
+                "subject": "{{ContactId}}", "notetext": "{{ ContactLens.Summary }}", "objectid": "{{ Responses.call }}"
+            }}
+        ]
+    });
+    let recorded = &mut options.configuration["steps"]["recording-available"]["requests"][0];
+    recorded["name"] = "recorded".into();
+    recorded["main"] = true.into();
+    recorded["when"] = "objectKind == 'recording'".into();
     options.configuration["steps"]["contact-answered"]["request"] = json!({
         "method": "PATCH", "entitySet": "phonecalls", "queryString": "(STEP2-Response.activityid)",
         "body": {"ownerid": "{{ Agent.Owner }}"}
@@ -138,6 +163,11 @@ pub async fn run(storm: &Storm, mut options: Options) -> io::Result<Audit> {
     insert("systemusers", agent)?;
     for index in 0..storm.contacts {
         let life = Life::new(storm, index);
+        system.s3.put(
+            "example-connect-recordings",
+            &analysis_key(life.id),
+            analysis(life.id).to_string(),
+        );
         if Caller::of(life.id) == Caller::Known {
             // As somebody typed it.
             let number = phone(life.id);
@@ -190,6 +220,7 @@ pub async fn run(storm: &Storm, mut options: Options) -> io::Result<Audit> {
         &system.dataverse.faults,
         &system.entra.faults,
         &system.secrets_manager.faults,
+        &system.s3.faults,
     ] {
         faults.set_chaos(None);
     }
@@ -290,6 +321,12 @@ fn set_chaos(system: &System, table_faults: &Faults, storm: &Storm) {
     system.dataverse.faults.set_chaos(chaos(&dynamics));
     system.entra.faults.set_chaos(chaos(&passing));
     system.secrets_manager.faults.set_chaos(chaos(&passing));
+    system.s3.faults.set_chaos(chaos(&[
+        Effect::status(503),
+        Effect::status(403),
+        Effect::CloseBefore,
+        Effect::Delay(200),
+    ]));
     table_faults.set_chaos(chaos(&[
         Effect::refused(400, "ProvisionedThroughputExceededException"),
         Effect::refused(400, "ThrottlingException"),
@@ -338,8 +375,15 @@ impl Life {
                 "contact-end",
                 if chance.bool() { flow(id) } else { ended(id) },
             ),
-            ("recording-available", recorded(id)),
         ];
+        // One in ten never comes.
+        events.retain(|_| chance.f64() >= EVENTS_LOST);
+        events.extend([
+            ("recording-available", recorded(id)),
+            ("recording-available", analysed(id)),
+            ("contact-completed", in_stream(&contact_record(id, 1))),
+            ("contact-completed", in_stream(&contact_record(id, 2))),
+        ]);
         if chance.f64() < storm.faults {
             // Events come twice ...
             let twice = chance.usize(..events.len());
@@ -400,8 +444,9 @@ impl Life {
                     continue;
                 }
                 // A flow that is told that its event was not stored can only go on; here, as from the
-                // log, the event is replayed.
-                if invoked.payload["status"] != "failed" {
+                // log, the event is replayed. Of a stream, Lambda reads again what was not.
+                let again = invoked.payload["batchItemFailures"].as_array();
+                if invoked.payload["status"] != "failed" && again.is_none_or(Vec::is_empty) {
                     break;
                 }
             }
@@ -466,6 +511,53 @@ fn recorded(id: Uuid) -> Json {
     }})
 }
 
+fn analysis_key(id: Uuid) -> String {
+    format!("Analysis/Voice/Redacted/2026/02/04/{id}_analysis_redacted_2026-02-04T21:24:16Z.json")
+}
+
+fn analysed(id: Uuid) -> Json {
+    json!({"source": "aws.s3", "detail-type": "Object Created", "region": "us-east-1", "detail": {
+        "bucket": {"name": "example-connect-recordings"}, "object": {"key": analysis_key(id)}
+    }})
+}
+
+fn analysis(id: Uuid) -> Json {
+    json!({
+        "JobStatus": "COMPLETED", "LanguageCode": "en-US", "Transcript": [],
+        "ConversationCharacteristics": {"ContactSummary": {"PostContactSummary": {"Content": summary(id)}}}
+    })
+}
+
+fn summary(id: Uuid) -> String {
+    format!("What was said in {id}.")
+}
+
+/// A contact's record; the second time with more than the first.
+fn contact_record(id: Uuid, version: u8) -> Json {
+    json!({
+        "ContactId": id, "Channel": "VOICE", "InitiationMethod": "INBOUND",
+        "InitiationTimestamp": "2026-02-04T21:14:05Z", "DisconnectTimestamp": "2026-02-04T21:20:30Z",
+        "ConnectedToSystemTimestamp": "2026-02-04T21:14:05Z",
+        "LastUpdateTimestamp": format!("2026-02-04T21:2{version}:00Z"),
+        "CustomerEndpoint": endpoint(id), "Attributes": {"wrapUp": version.to_string()},
+        "Agent": {"Username": "agent.example", "ConnectedToAgentTimestamp": "2026-02-04T21:15:00Z"}
+    })
+}
+
+/// A record as Lambda hands over what it has read from a Kinesis data stream.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html>
+fn in_stream(record: &Json) -> Json {
+    let data = BASE64_STANDARD.encode(record.to_string());
+    json!({"Records": [{
+        "eventSource": "aws:kinesis", "eventName": "aws:kinesis:record", "eventVersion": "1.0",
+        "eventID": "shardId-000000000000:1", "awsRegion": "us-east-1",
+        "kinesis": {
+            "kinesisSchemaVersion": "1.0", "partitionKey": "1", "sequenceNumber": "1", "data": data,
+            "approximateArrivalTimestamp": 1_770_000_000.5
+        }
+    }]})
+}
+
 /// How many contacts the table lists as having something pending.
 async fn listed(system: &System) -> io::Result<usize> {
     let lines = system.store.lines().await.map_err(io::Error::other)?;
@@ -485,6 +577,7 @@ async fn audit(system: &System, contacts: &[Uuid]) -> io::Result<Audit> {
             .map(|set| system.dataverse.records(set))
             .concat(),
         tasks: system.dataverse.records("tasks"),
+        notes: system.dataverse.records("annotations"),
     };
     let mut audit = Audit {
         contacts: contacts.len().try_into().unwrap_or(u32::MAX),
@@ -554,6 +647,7 @@ async fn audit(system: &System, contacts: &[Uuid]) -> io::Result<Audit> {
 struct Others {
     customers: Vec<Map<String, Json>>,
     tasks: Vec<Map<String, Json>>,
+    notes: Vec<Map<String, Json>>,
 }
 
 fn difference(id: Uuid, record: &Map<String, Json>, others: &Others) -> Option<String> {
@@ -590,6 +684,19 @@ fn difference(id: Uuid, record: &Map<String, Json>, others: &Others) -> Option<S
     if tasks.clone().count() != expected {
         return Some(format!("there are {} tasks, not {expected}", tasks.count()));
     }
+    let notes: Vec<&Json> = others
+        .notes
+        .iter()
+        .filter(|note| note["subject"] == id.to_string())
+        .map(|note| &note["notetext"])
+        .collect();
+    if notes != [&Json::from(summary(id))] {
+        return Some(format!("its notes are {notes:?}"));
+    }
+    if record["actualdurationminutes"] != 7 {
+        let minutes = &record["actualdurationminutes"];
+        return Some(format!("actualdurationminutes is {minutes}, not 7"));
+    }
     let url = format!(
         "https://example-connect-recordings.s3.us-east-1.amazonaws.com/CallRecordings/2026/02/04/{id}_20260204T21%3A14_UTC.wav"
     );
@@ -601,6 +708,7 @@ fn difference(id: Uuid, record: &Map<String, Json>, others: &Others) -> Option<S
         ),
         ("_ownerid_value", AGENT.to_string()),
         ("category", "VOICE".into()),
+        ("subcategory", "2".into()),
         ("description", format!("Your Recording URI is {url}")),
     ] {
         if record[column] != expected {
