@@ -14,7 +14,7 @@ use connect_dynamics::{
     event::Event,
     history::{History, RequestKey, Rules},
     integration::{Integration, Sending},
-    recording::RecordedObject,
+    recording::{Folders, RecordedObject},
     step::Step,
 };
 use jiff::Timestamp;
@@ -26,7 +26,7 @@ fn render(integration: &Integration, step: Step, event: Event) -> String {
         Event::Flow(event) => (Contact::try_from(event).unwrap(), None),
         Event::Contact(event) => (Contact::try_from(event).unwrap(), None),
         Event::ObjectCreated(event) => {
-            let (id, object) = RecordedObject::read(&event).unwrap();
+            let (id, object) = RecordedObject::read(&event, &Folders::default()).unwrap();
             (Contact::unknown(id), Some(object))
         }
     };

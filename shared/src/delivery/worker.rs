@@ -16,6 +16,7 @@ use crate::{
     history::{History, State},
     integrations::{Integrations, IntegrationsError, Loaded},
     metrics,
+    recording::Folders,
     reply::{Reply, Status},
     store::{Line, Store, StoreError, Stored},
 };
@@ -32,6 +33,7 @@ pub struct Worker {
     pub(super) integrations: Arc<Integrations>,
     /// The integration of an event that names none.
     pub(super) default_integration: String,
+    folders: Folders,
 }
 
 /// What became of looking for a contact's integration.
@@ -61,7 +63,14 @@ impl Worker {
             store,
             integrations,
             default_integration: default_integration.to_owned(),
+            folders: Folders::default(),
         }
+    }
+
+    /// Lets the worker know where the Amazon Connect instance stores what.
+    #[must_use]
+    pub fn with_folders(self, folders: Folders) -> Worker {
+        Worker { folders, ..self }
     }
 
     /// Loads the default integration and fetches a token, so that the first contact need not wait.
@@ -86,7 +95,7 @@ impl Worker {
     pub async fn handle(&self, invocation: Invocation) -> Result<Reply, DeliveryError> {
         let began = Instant::now();
         let step = invocation.step;
-        let task = match Task::read(step, invocation.payload.clone()) {
+        let task = match Task::read(step, invocation.payload.clone(), &self.folders) {
             Ok(task) => task,
             Err(Refusal::Malformed(reason)) => {
                 tracing::error!(%step, outcome = "failed", reason, "the event cannot be read");
