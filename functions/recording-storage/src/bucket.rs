@@ -69,6 +69,7 @@ impl Error {
 
 /// Looks whether the buckets are there and in the stack's region. It takes no right: S3 tells a bucket's
 /// region with its refusal too.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html>
 ///
 /// # Errors
 /// When a bucket is missing or of another region. A bucket that S3 says nothing of is taken for right.
