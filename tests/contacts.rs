@@ -7,6 +7,7 @@ use connect_dynamics::{
 use end_to_end::*;
 use local::{
     stand_in::fault::{Effect, Fault},
+    stream,
     system::System,
 };
 use serde_json::{Map, Value as Json, json};
@@ -41,23 +42,6 @@ fn version(number: u8) -> Json {
         CONTACT,
         json!({"LastUpdateTimestamp": updated_at, "Attributes": {"wrapUp": number.to_string()}}),
     )
-}
-
-fn in_stream(records: &[(&str, Json)]) -> Json {
-    use base64::{Engine, prelude::BASE64_STANDARD};
-    let records: Vec<Json> = records
-        .iter()
-        .map(|(number, record)| {
-            let mut one = event("contact-completed-kinesis")["Records"][0].take();
-            one["kinesis"]["sequenceNumber"] = (*number).into();
-            let text = record
-                .as_str()
-                .map_or_else(|| record.to_string(), str::to_owned);
-            one["kinesis"]["data"] = BASE64_STANDARD.encode(text).into();
-            one
-        })
-        .collect();
-    json!({ "Records": records })
 }
 
 async fn complete(system: &System, record: &Json) -> Map<String, Json> {
@@ -190,15 +174,13 @@ async fn what_a_record_creates_is_created_once_and_an_action_is_done_once() {
 async fn a_batch_of_a_stream_is_done_and_what_was_not_stored_comes_again() {
     let system = system(completing).await;
     let other = record(LEG, json!({"Attributes": {"wrapUp": "other"}}));
-    let batch = in_stream(&[
-        ("1", version(1)),
-        ("2", other),
-        ("3", "no JSON".into()),
-        (
-            "4",
-            json!({"ContactId": "none", "LastUpdateTimestamp": "2026-02-04T21:20:00Z"}),
-        ),
-        ("5", version(2)),
+    let nobody = json!({"ContactId": "none", "LastUpdateTimestamp": "2026-02-04T21:20:00Z"});
+    let batch = stream::batch(&[
+        ("1", version(1).to_string()),
+        ("2", other.to_string()),
+        ("3", "no JSON".to_owned()),
+        ("4", nobody.to_string()),
+        ("5", version(2).to_string()),
     ]);
     let invoked = invoke_raw(&system, "contact-completed", &batch).await;
     assert_eq!(invoked.payload, json!({"batchItemFailures": []}));
@@ -225,7 +207,7 @@ async fn a_record_that_cannot_be_stored_is_asked_for_again() {
     };
     complete(&system, &version(1)).await;
     table_faults.add(down());
-    let batch = in_stream(&[("7", version(2))]);
+    let batch = stream::batch(&[("7", version(2).to_string())]);
     let invoked = invoke_raw(&system, "contact-completed", &batch).await;
     assert_eq!(
         invoked.payload,

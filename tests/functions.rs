@@ -850,7 +850,7 @@ async fn a_variable_that_is_set_to_nothing_is_as_good_as_not_set() {
     let system = system_with(
         |_| {},
         |options| {
-            for name in ["LOG_LEVEL", "INTEGRATION"] {
+            for name in ["LOG_LEVEL", "INTEGRATION", "RECORDING_FOLDERS"] {
                 options.environment.insert(name.into(), String::new());
             }
         },
@@ -858,6 +858,54 @@ async fn a_variable_that_is_set_to_nothing_is_as_good_as_not_set() {
     .await;
     let reply = invoke(&system, "contact-start", &event("contact-start")).await;
     assert_reply!(reply, {"status": "delivered"});
+}
+
+#[tokio::test]
+async fn objects_are_known_by_the_folders_that_the_function_is_told() {
+    let folders = json!({
+        "recording": {"bucket": "example-connect-recordings", "prefix": "connect/x/call-recordings/"},
+        "transcript": {"bucket": "example-connect-chats", "prefix": "connect/x/call-recordings/"},
+    });
+    let system = system_with(
+        |_| {},
+        |options| {
+            let name = "RECORDING_FOLDERS".into();
+            options.environment.insert(name, folders.to_string());
+        },
+    )
+    .await;
+    invoke(
+        &system,
+        "contact-start",
+        &flow(CONTACT, json!({}), json!({})),
+    )
+    .await;
+    let key = "connect/x/call-recordings/2026/02/04/ID_20260204T21:14_UTC.wav";
+    let recording = object_created(CONTACT, key);
+    let reply = invoke(&system, "recording-available", &recording).await;
+    assert_reply!(reply, {"status": "delivered"});
+    let another = object_created(CONTACT, &key.replace("/x/", "/y/"));
+    let reply = invoke(&system, "recording-available", &another).await;
+    assert_reply!(reply, {"status": "ignored", "message": contains("no folder of this key")});
+}
+
+#[tokio::test]
+async fn a_function_that_is_told_nonsense_for_folders_says_so_and_ends() {
+    // It builds the functions.
+    let _system = reference_system().await;
+    let binaries = Options::new().unwrap().binaries;
+    let ended = std::process::Command::new(binaries.join("recording-available"))
+        .env_clear()
+        .env("TABLE_NAME", "connect-dynamics")
+        .env("RECORDING_FOLDERS", "CallRecordings/")
+        .output()
+        .unwrap();
+    assert!(!ended.status.success());
+    let text = String::from_utf8_lossy(&ended.stderr);
+    assert!(
+        text.contains("the environment variable RECORDING_FOLDERS is wrong: "),
+        "{text}"
+    );
 }
 
 #[tokio::test]

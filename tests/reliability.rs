@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use connect_dynamics::{
     event::Event,
     history::{History, RequestKey, State},
-    recording::RecordedObject,
+    recording::{Folders, RecordedObject},
     step::Step,
     store::{Line, List, Stored},
 };
@@ -916,7 +916,7 @@ async fn an_object_of_another_bucket_is_not_delivered_once_the_integration_can_b
     let Ok(Event::ObjectCreated(event)) = Event::parse(object) else {
         panic!("it is an Object Created event")
     };
-    let (_, object) = RecordedObject::read(&event).unwrap();
+    let (_, object) = RecordedObject::read(&event, &Folders::default()).unwrap();
     let key = RequestKey::of_object(Step::RecordingAvailable, &object);
     let start = RequestKey::of(Step::ContactStart);
     history.intend(&start, Timestamp::now());

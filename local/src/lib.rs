@@ -7,5 +7,6 @@ pub mod life;
 pub mod outage;
 pub mod stand_in;
 pub mod storm;
+pub mod stream;
 pub mod system;
 pub mod table;

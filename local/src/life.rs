@@ -11,7 +11,7 @@ use std::{
 
 use connect_dynamics::{
     event::Event as AwsEvent,
-    recording::{ObjectKind, RecordedObject},
+    recording::{Folders, ObjectKind, RecordedObject},
     step::Step,
 };
 use owo_colors::OwoColorize;
@@ -203,7 +203,9 @@ pub fn fit(configuration: &mut Json, events: &mut [Event], folder: &Path) -> io:
 /// The object that an event tells of, and the contact that it belongs to.
 fn object(event: &Json) -> Option<(Uuid, RecordedObject)> {
     match AwsEvent::parse(event.clone()) {
-        Ok(AwsEvent::ObjectCreated(event)) => RecordedObject::read(&event).ok(),
+        Ok(AwsEvent::ObjectCreated(event)) => {
+            RecordedObject::read(&event, &Folders::default()).ok()
+        }
         _ => None,
     }
 }

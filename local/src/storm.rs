@@ -24,7 +24,6 @@ use std::{
 };
 
 use anstream::println;
-use base64::{Engine, prelude::BASE64_STANDARD};
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use connect_dynamics::{history::State, store::List};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -35,6 +34,7 @@ use uuid::Uuid;
 
 use crate::{
     stand_in::fault::{Chaos, Effect, Faults},
+    stream,
     system::{Options, REDELIVERY, System},
 };
 
@@ -381,8 +381,14 @@ impl Life {
         events.extend([
             ("recording-available", recorded(id)),
             ("recording-available", analysed(id)),
-            ("contact-completed", in_stream(&contact_record(id, 1))),
-            ("contact-completed", in_stream(&contact_record(id, 2))),
+            (
+                "contact-completed",
+                stream::batch(&[("1", contact_record(id, 1).to_string())]),
+            ),
+            (
+                "contact-completed",
+                stream::batch(&[("2", contact_record(id, 2).to_string())]),
+            ),
         ]);
         if chance.f64() < storm.faults {
             // Events come twice ...
@@ -542,20 +548,6 @@ fn contact_record(id: Uuid, version: u8) -> Json {
         "CustomerEndpoint": endpoint(id), "Attributes": {"wrapUp": version.to_string()},
         "Agent": {"Username": "agent.example", "ConnectedToAgentTimestamp": "2026-02-04T21:15:00Z"}
     })
-}
-
-/// A record as Lambda hands over what it has read from a Kinesis data stream.
-/// <https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html>
-fn in_stream(record: &Json) -> Json {
-    let data = BASE64_STANDARD.encode(record.to_string());
-    json!({"Records": [{
-        "eventSource": "aws:kinesis", "eventName": "aws:kinesis:record", "eventVersion": "1.0",
-        "eventID": "shardId-000000000000:1", "awsRegion": "us-east-1",
-        "kinesis": {
-            "kinesisSchemaVersion": "1.0", "partitionKey": "1", "sequenceNumber": "1", "data": data,
-            "approximateArrivalTimestamp": 1_770_000_000.5
-        }
-    }]})
 }
 
 /// How many contacts the table lists as having something pending.

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `TABLE_NAME` | the DynamoDB table |
 //! | `INTEGRATION` | the integration of events that name none; `default` unless given |
+//! | `RECORDING_FOLDERS` | where the Amazon Connect instance stores what: JSON, as `Folders` reads it; Amazon Connect's default names unless given |
 //! | `LOG_LEVEL` | `error`, `warn`, `info` (default), `debug`, or a filter of `tracing-subscriber` |
 
 use std::{
@@ -28,6 +29,7 @@ use crate::{
     metrics,
     objects::{Objects, S3},
     queue::{Batch, Message},
+    recording::Folders,
     reply::Reply,
     sources::Sources,
     step::Step,
@@ -52,7 +54,7 @@ enum Answer {
 /// Runs a step's function until Lambda stops it.
 ///
 /// # Errors
-/// When an environment variable is missing, or the runtime API cannot be spoken to.
+/// When an environment variable is missing or wrong, or the runtime API cannot be spoken to.
 pub async fn run(step: Step) -> Result<(), Error> {
     run_step(step, |_| None).await
 }
@@ -141,6 +143,12 @@ async fn set_up(objects: ReadObjects) -> Result<Worker, Error> {
         |_| "the environment variable TABLE_NAME is missing; it names the DynamoDB table",
     )?;
     let integration = std::env::var("INTEGRATION").unwrap_or_else(|_| "default".into());
+    let folders = match std::env::var("RECORDING_FOLDERS") {
+        Ok(text) => text.parse().map_err(|error| {
+            format!("the environment variable RECORDING_FOLDERS is wrong: {error}")
+        })?,
+        Err(_) => Folders::default(),
+    };
     let config = aws_config().await;
     let line = Line::of(&integration);
     let store = Arc::new(Store::new(&config, &table).with_line(line.clone()));
@@ -149,7 +157,9 @@ async fn set_up(objects: ReadObjects) -> Result<Worker, Error> {
     tokio::spawn(async move { lister.write_line(&line).await });
     let sources = Arc::new(Sources::new(&config));
     let integrations = Arc::new(Integrations::new(store.clone(), sources));
-    let worker = Worker::new(store, integrations, &integration).with_objects(objects(&config));
+    let worker = Worker::new(store, integrations, &integration)
+        .with_folders(folders)
+        .with_objects(objects(&config));
     worker.warm_up(Instant::now() + WARM_UP).await;
     Ok(worker)
 }
@@ -160,10 +170,15 @@ async fn set_up(objects: ReadObjects) -> Result<Worker, Error> {
 /// an empty `AWS_ENDPOINT_URL` for a wrong one, and warn each time.
 fn without_empty_variables() -> std::io::Result<()> {
     let is_empty = |name: &&str| std::env::var_os(name).is_some_and(|value| value.is_empty());
-    let empty: Vec<&str> = ["AWS_ENDPOINT_URL", "LOG_LEVEL", "INTEGRATION"]
-        .into_iter()
-        .filter(is_empty)
-        .collect();
+    let empty: Vec<&str> = [
+        "AWS_ENDPOINT_URL",
+        "LOG_LEVEL",
+        "INTEGRATION",
+        "RECORDING_FOLDERS",
+    ]
+    .into_iter()
+    .filter(is_empty)
+    .collect();
     if empty.is_empty() {
         return Ok(());
     }

@@ -1,9 +1,13 @@
 //! What the key of an object in the recording bucket tells: its kind, its contact and its URL.
 //!
-//! Amazon Connect writes the key as `[prefix/]<folder>/[sub-folders/]yyyy/mm/dd/<contact id>_<rest>`.
-//! The folders are those of
-//! <https://docs.aws.amazon.com/connect/latest/adminguide/about-recording-behavior.html> and, for
-//! Contact Lens, <https://docs.aws.amazon.com/connect/latest/adminguide/example-contact-lens-output-locations.html>.
+//! Amazon Connect writes the key as `<prefix>/[sub-folders/]yyyy/mm/dd/<contact id>_<rest>`. Each kind has a
+//! prefix, which the instance's storage configuration names:
+//! <https://docs.aws.amazon.com/connect/latest/APIReference/API_S3Config.html>. It ends with the folders of
+//! <https://docs.aws.amazon.com/connect/latest/adminguide/about-recording-behavior.html> unless the customer
+//! has changed it. Contact Lens writes to one folder at the bucket's root:
+//! <https://docs.aws.amazon.com/connect/latest/adminguide/example-contact-lens-output-locations.html>.
+
+use std::{collections::BTreeMap, str::FromStr};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use schemars::JsonSchema;
@@ -72,23 +76,103 @@ pub struct RecordedObject {
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum ObjectError {
     #[error(
-        "no folder of this key is one that Amazon Connect writes recordings, transcripts or analyses to \
-         (CallRecordings, ChatTranscripts, Analysis, ScreenRecordings, EmailMessages, Attachments)"
+        "no folder of this key is one that the Amazon Connect instance writes recordings, transcripts or \
+         analyses to, nor has it such a folder's usual name (CallRecordings, ChatTranscripts, Analysis, \
+         ScreenRecordings, EmailMessages, Attachments)"
     )]
     UnknownFolder,
     #[error("the file name does not begin with a contact id (a UUID)")]
     NoContactId,
 }
 
+/// Where an Amazon Connect instance stores objects of one kind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Folder {
+    pub bucket: String,
+    /// What the keys begin with.
+    pub prefix: String,
+}
+
+/// Where an Amazon Connect instance stores what, as the stack's function `recording-storage` learns it. The
+/// default knows none; then the names that Amazon Connect gives its folders by default tell the kind.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Folders(BTreeMap<ObjectKind, Folder>);
+
+/// The kinds that an instance has folders for. The other kinds are in sub-folders of these, or are Contact
+/// Lens', which has one folder for all instances.
+const STORED: [ObjectKind; 5] = [
+    ObjectKind::Recording,
+    ObjectKind::Transcript,
+    ObjectKind::ScreenRecording,
+    ObjectKind::EmailMessage,
+    ObjectKind::Attachment,
+];
+
+/// Why a text does not tell folders.
+#[derive(Debug, thiserror::Error, PartialEq)]
+#[error(
+    "{0}; it is a JSON object such as {{\"recording\": {{\"bucket\": \"...\", \"prefix\": \"connect/example/CallRecordings/\"}}}}"
+)]
+pub struct FoldersError(String);
+
+impl FromStr for Folders {
+    type Err = FoldersError;
+
+    fn from_str(text: &str) -> Result<Folders, FoldersError> {
+        let folders: BTreeMap<ObjectKind, Folder> =
+            serde_json::from_str(text).map_err(|error| FoldersError(error.to_string()))?;
+        for (kind, folder) in &folders {
+            if !STORED.contains(kind) {
+                let kind = kind.as_str();
+                return Err(FoldersError(format!("{kind} has no folder of its own")));
+            }
+            if folder.bucket.is_empty() || folder.prefix.is_empty() {
+                let kind = kind.as_str();
+                return Err(FoldersError(format!(
+                    "the folder of {kind} has an empty bucket or prefix"
+                )));
+            }
+        }
+        Ok(Folders(folders))
+    }
+}
+
+impl FromIterator<(ObjectKind, Folder)> for Folders {
+    fn from_iter<I: IntoIterator<Item = (ObjectKind, Folder)>>(folders: I) -> Folders {
+        Folders(folders.into_iter().collect())
+    }
+}
+
+impl Folders {
+    /// The kind of the folder that an object is in, and the rest of its key. Of folders within each other the
+    /// innermost decides.
+    fn find<'k>(&self, bucket: &str, key: &'k str) -> Option<(ObjectKind, &'k str)> {
+        self.0
+            .iter()
+            .filter(|(_, folder)| folder.bucket == bucket)
+            .filter_map(|(kind, folder)| Some((*kind, key.strip_prefix(&folder.prefix)?)))
+            .min_by_key(|(_, rest)| rest.len())
+    }
+}
+
 impl RecordedObject {
-    /// Reads an object's key: returns the contact it belongs to and the object.
+    /// Reads an object's key: returns the contact it belongs to and the object. Where the folders do not tell
+    /// its kind, Amazon Connect's default names do.
     ///
     /// # Errors
     /// [`ObjectError`] when the key is not one that Amazon Connect writes for a contact.
-    pub fn read(event: &ObjectCreated) -> Result<(Uuid, RecordedObject), ObjectError> {
-        let mut folders: Vec<&str> = event.key.split('/').collect();
-        let file = folders.pop().unwrap_or_default();
-        let kind = kind(&folders, file).ok_or(ObjectError::UnknownFolder)?;
+    pub fn read(
+        event: &ObjectCreated,
+        folders: &Folders,
+    ) -> Result<(Uuid, RecordedObject), ObjectError> {
+        let (_, file) = split(&event.key);
+        let kind = match folders.find(&event.bucket, &event.key) {
+            Some((kind, rest)) => Some(within(kind, &split(rest).0)),
+            None => kind_by_name(&event.key),
+        };
+        let kind = kind.ok_or(ObjectError::UnknownFolder)?;
         let contact_id = file
             .get(..36)
             .filter(|_| {
@@ -111,34 +195,50 @@ impl RecordedObject {
     }
 }
 
-fn kind(folders: &[&str], file: &str) -> Option<ObjectKind> {
+/// The folders of a key, and the file's name.
+fn split(key: &str) -> (Vec<&str>, &str) {
+    let mut folders: Vec<&str> = key.split('/').collect();
+    let file = folders.pop().unwrap_or_default();
+    (folders, file)
+}
+
+/// The kind of an object by the sub-folders that it is in below the folder of its kind.
+fn within(kind: ObjectKind, below: &[&str]) -> ObjectKind {
+    match kind {
+        ObjectKind::Recording if below.first() == Some(&"ivr") => ObjectKind::IvrRecording,
+        ObjectKind::Transcript if below.contains(&"Redacted") => ObjectKind::RedactedTranscript,
+        kind => kind,
+    }
+}
+
+/// The kind of an object by the names that folders have by default.
+fn kind_by_name(key: &str) -> Option<ObjectKind> {
+    let (folders, file) = split(key);
     // The last known folder decides, so that a prefix that happens to bear such a name does not.
-    let (at, folder) = folders.iter().enumerate().rev().find(|(_, folder)| {
-        matches!(
-            **folder,
-            "CallRecordings"
-                | "ChatTranscripts"
-                | "Analysis"
-                | "ScreenRecordings"
-                | "EmailMessages"
-                | "Attachments"
-        )
-    })?;
+    let (at, kind) = folders
+        .iter()
+        .enumerate()
+        .rev()
+        .find_map(|(at, folder)| match *folder {
+            "CallRecordings" => Some((at, ObjectKind::Recording)),
+            "ChatTranscripts" => Some((at, ObjectKind::Transcript)),
+            "Analysis" => Some((at, ObjectKind::Analysis)),
+            "ScreenRecordings" => Some((at, ObjectKind::ScreenRecording)),
+            "EmailMessages" => Some((at, ObjectKind::EmailMessage)),
+            "Attachments" => Some((at, ObjectKind::Attachment)),
+            _ => None,
+        })?;
     let below = &folders[at + 1..];
-    let redacted = below.contains(&"Redacted");
-    Some(match *folder {
-        "CallRecordings" if below.first() == Some(&"ivr") => ObjectKind::IvrRecording,
-        "CallRecordings" => ObjectKind::Recording,
-        "ChatTranscripts" if redacted => ObjectKind::RedactedTranscript,
-        "ChatTranscripts" => ObjectKind::Transcript,
+    Some(match kind {
         // Contact Lens writes the redacted audio beside the redacted analysis.
-        "Analysis" if file.contains("_call_recording_redacted_") => ObjectKind::RedactedRecording,
-        "Analysis" if file.contains("_transcript_redacted_") => ObjectKind::RedactedTranscript,
-        "Analysis" if redacted => ObjectKind::RedactedAnalysis,
-        "Analysis" => ObjectKind::Analysis,
-        "ScreenRecordings" => ObjectKind::ScreenRecording,
-        "EmailMessages" => ObjectKind::EmailMessage,
-        _ => ObjectKind::Attachment,
+        ObjectKind::Analysis if file.contains("_call_recording_redacted_") => {
+            ObjectKind::RedactedRecording
+        }
+        ObjectKind::Analysis if file.contains("_transcript_redacted_") => {
+            ObjectKind::RedactedTranscript
+        }
+        ObjectKind::Analysis if below.contains(&"Redacted") => ObjectKind::RedactedAnalysis,
+        kind => within(kind, below),
     })
 }
 
@@ -174,11 +274,20 @@ mod tests {
     const ID: &str = "5d3f6a1e-9c7b-4e52-8f0a-2b1c4d6e8f90";
 
     fn read(key: &str) -> Result<(Uuid, RecordedObject), ObjectError> {
-        RecordedObject::read(&ObjectCreated {
-            bucket: "recordings".into(),
+        read_from("recordings", key, &Folders::default())
+    }
+
+    fn read_from(
+        bucket: &str,
+        key: &str,
+        folders: &Folders,
+    ) -> Result<(Uuid, RecordedObject), ObjectError> {
+        let event = ObjectCreated {
+            bucket: bucket.into(),
             key: key.into(),
             region: "us-east-1".into(),
-        })
+        };
+        RecordedObject::read(&event, folders)
     }
 
     #[test]
@@ -240,6 +349,135 @@ mod tests {
         }
     }
 
+    /// An instance whose folders have names of the customer's own, those of chats in another bucket.
+    fn own_folders() -> Folders {
+        r#"{
+            "recording": {"bucket": "recordings", "prefix": "connect/x/call-recordings/"},
+            "attachment": {"bucket": "recordings", "prefix": "connect/x/"},
+            "screen-recording": {"bucket": "recordings", "prefix": "connect/x/CallRecordings/"},
+            "email-message": {"bucket": "recordings", "prefix": "mail/"},
+            "transcript": {"bucket": "chats", "prefix": "connect/x/call-recordings/"}
+        }"#
+        .parse()
+        .unwrap()
+    }
+
+    #[test]
+    fn a_folder_of_the_instance_tells_the_kind_whatever_its_name() {
+        let cases = [
+            (
+                "recordings",
+                "connect/x/call-recordings/2026/02/04/ID_20260204T21:14_UTC.wav",
+                ObjectKind::Recording,
+            ),
+            (
+                "recordings",
+                "connect/x/call-recordings/ivr/2026/02/04/ID_20260204T21:14_UTC.wav",
+                ObjectKind::IvrRecording,
+            ),
+            // Of folders within each other the innermost decides.
+            (
+                "recordings",
+                "connect/x/2026/02/04/ID_attachment.pdf",
+                ObjectKind::Attachment,
+            ),
+            // The instance's folder wins over what is usual for its name.
+            (
+                "recordings",
+                "connect/x/CallRecordings/2026/02/04/ID_20260204T21:14_UTC.mp4",
+                ObjectKind::ScreenRecording,
+            ),
+            (
+                "recordings",
+                "mail/CallRecordings/2026/02/04/ID_20260204T21:14_UTC.json",
+                ObjectKind::EmailMessage,
+            ),
+            // The same prefix means something else in another bucket.
+            (
+                "chats",
+                "connect/x/call-recordings/2026/02/04/ID_20260204T21:14_UTC.json",
+                ObjectKind::Transcript,
+            ),
+            (
+                "chats",
+                "connect/x/call-recordings/Redacted/2026/02/04/ID_20260204T21:14_UTC.json",
+                ObjectKind::RedactedTranscript,
+            ),
+            // Contact Lens' folder, and usual names where the instance has no folder.
+            (
+                "recordings",
+                "Analysis/Voice/2026/02/04/ID_analysis_2026-02-04T21:14:16Z.json",
+                ObjectKind::Analysis,
+            ),
+            (
+                "chats",
+                "ChatTranscripts/2026/02/04/ID_20260204T21:14_UTC.json",
+                ObjectKind::Transcript,
+            ),
+        ];
+        for (bucket, key, kind) in cases {
+            let (contact, object) = read_from(bucket, &key.replace("ID", ID), &own_folders())
+                .unwrap_or_else(|e| panic!("{bucket}/{key}: {e}"));
+            assert_eq!(
+                (contact.to_string().as_str(), object.kind),
+                (ID, kind),
+                "{bucket}/{key}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_folder_of_the_instance_means_nothing_without_its_bucket_or_its_whole_prefix() {
+        for (bucket, key) in [
+            ("another", "connect/x/call-recordings/2026/ID_x.wav"),
+            ("recordings", "connect/y/call-recordings/2026/ID_x.wav"),
+            ("chats", "connect/x/call-recordings-of-old/2026/ID_x.json"),
+        ] {
+            let read = read_from(bucket, &key.replace("ID", ID), &own_folders());
+            assert_eq!(
+                read.unwrap_err(),
+                ObjectError::UnknownFolder,
+                "{bucket}/{key}"
+            );
+        }
+    }
+
+    #[test]
+    fn folders_survive_being_written_as_text() {
+        let text = serde_json::to_string(&own_folders()).unwrap();
+        assert_eq!(text.parse(), Ok(own_folders()));
+        assert_eq!("{}".parse(), Ok(Folders::default()));
+    }
+
+    #[test]
+    fn what_is_wrong_with_folders_is_told() {
+        for (text, expected) in [
+            ("", "EOF while parsing"),
+            ("[]", "expected a map"),
+            (r#"{"reports": {}}"#, "unknown variant `reports`"),
+            (
+                r#"{"recording": {"bucket": "b"}}"#,
+                "missing field `prefix`",
+            ),
+            (
+                r#"{"recording": {"bucket": "b", "prefix": ""}}"#,
+                "the folder of recording has an empty bucket or prefix",
+            ),
+            (
+                r#"{"recording": {"bucket": "", "prefix": "p/"}}"#,
+                "the folder of recording has an empty bucket or prefix",
+            ),
+            (
+                r#"{"ivr-recording": {"bucket": "b", "prefix": "p/"}}"#,
+                "ivr-recording has no folder of its own",
+            ),
+        ] {
+            let error = text.parse::<Folders>().unwrap_err().to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+            assert!(error.contains("it is a JSON object such as"), "{error}");
+        }
+    }
+
     #[test]
     fn refuses_what_is_no_object_of_a_contact() {
         assert_eq!(
@@ -285,6 +523,7 @@ mod tests {
         #[test]
         fn no_key_panics(key in ".{0,80}") {
             let _ = read(&format!("CallRecordings/{key}"));
+            let _ = read_from("recordings", &format!("mail/{key}"), &own_folders());
         }
     }
 }

@@ -14,7 +14,7 @@ use connect_dynamics::{
     event::Event,
     history::{History, RequestKey, Rules},
     integration::{Integration, Sending},
-    recording::RecordedObject,
+    recording::{Folders, RecordedObject},
     step::Step,
 };
 use jiff::Timestamp;
@@ -27,7 +27,7 @@ fn render(integration: &Integration, step: Step, event: Event) -> String {
         Event::Contact(event) => (Contact::try_from(event).unwrap(), None),
         Event::Record(event) => (Contact::try_from(event).unwrap(), None),
         Event::ObjectCreated(event) => {
-            let (id, object) = RecordedObject::read(&event).unwrap();
+            let (id, object) = RecordedObject::read(&event, &Folders::default()).unwrap();
             (Contact::unknown(id), Some(object))
         }
     };

@@ -186,8 +186,9 @@ def local_system(*options):
 
 
 @contextlib.contextmanager
-def emulator():
-    """ministack, an AWS emulator that holds roles to their policies. Yields its URL."""
+def emulator(amazon_connect):
+    """ministack, an AWS emulator that holds roles to their policies, with what stands in for Amazon Connect
+    at this URL. Yields its URL."""
     port = free_port()
     env = {
         "PATH": os.environ["PATH"],
@@ -198,6 +199,7 @@ def emulator():
         "MINISTACK_HOST": "127.0.0.1",
         # For the functions that it runs.
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ENDPOINT_URL_CONNECT": amazon_connect,
         "GATEWAY_PORT": str(port),
     }
     LOGS.mkdir(parents=True, exist_ok=True)

@@ -6,9 +6,11 @@
 - A request to DynamoDB carries the keys that it names, `dynamodb:LeadingKeys`, as in AWS.
 - A parameter of type Number is a number where a queue's trigger says how much runs at the same time.
 - A function runs whatever processor it was built for.
+- Amazon Connect's API, which it does not have, is where AWS_ENDPOINT_URL_CONNECT says.
 """
 
 import json
+import os
 import subprocess
 import types
 
@@ -58,6 +60,8 @@ iam_actions.dynamodb_service_context = with_leading_keys
 
 
 def popen(command, **options):
+    name = "AWS_ENDPOINT_URL_CONNECT"
+    options["env"] = options["env"] | {name: os.environ[name]}
     return subprocess.Popen(to_run(command[0]) + command[1:], **options)
 
 

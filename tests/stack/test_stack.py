@@ -4,12 +4,14 @@ The emulator runs the functions that `sam build` made, refuses what their roles 
 events by the stack's rules and keeps its schedule. What it cannot do is in NOT_EMULATED.
 """
 
+import contextlib
 import http.server
 import json
 import os
 import subprocess
 import threading
 import unittest
+import urllib.parse
 import uuid
 
 import boto3
@@ -18,11 +20,12 @@ from machine import BUILT, LOGS, PROJECT, TARGET, built_functions_run, emulator,
 from test_template import RESOURCES, STEPS
 
 REGION = "us-east-1"
-# The emulator knows no Amazon Connect (test_template.py runs the flow modules) and no alarm over more
-# than one metric.
+# The emulator knows no Amazon Connect (test_template.py runs the flow modules, and where the instance stores
+# what is answered here) and no alarm over more than one metric.
 NOT_EMULATED = {"AttachToConnect": "false", "MakeAlarms": "false"}
 STACK = "connect-dynamics-test"
 BUCKET = "example-connect-recordings"
+CHATS = "example-connect-chats"
 INSTANCE = event("contact-end")["detail"]["instanceArn"]
 CONTACT = event("contact-start")["Details"]["ContactData"]["ContactId"]
 CREDENTIALS = {
@@ -41,6 +44,63 @@ def merged(into, changes):
     }
 
 
+def in_s3(bucket, prefix):
+    """A storage configuration as Amazon Connect tells it.
+
+    https://docs.aws.amazon.com/connect/latest/APIReference/API_InstanceStorageConfig.html
+    """
+    return {
+        "AssociationId": "1",
+        "StorageType": "S3",
+        "S3Config": {
+            "BucketName": bucket,
+            "BucketPrefix": prefix,
+            "EncryptionConfig": {
+                "EncryptionType": "KMS",
+                "KeyId": f"arn:aws:kms:{REGION}:123456789012:key/made-up",
+            },
+        },
+    }
+
+
+@contextlib.contextmanager
+def amazon_connect(storage):
+    """Answers where instances store what: `storage` has, by an instance's id, the configurations by resource
+    type. Yields its URL. It refuses a request that is not signed for it."""
+
+    class Answers(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            url = urllib.parse.urlsplit(self.path)
+            instance = url.path.removeprefix("/instance/").removesuffix("/storage-configs")
+            resource = dict(urllib.parse.parse_qsl(url.query))["resourceType"]
+            if f"/{REGION}/connect/aws4_request" not in self.headers.get("Authorization", ""):
+                self.answer(403, {"Message": "The request is not signed"}, "AccessDeniedException")
+            elif instance not in storage:
+                self.answer(404, {"Message": "There is no such instance"}, "ResourceNotFoundException")
+            elif resource == "EMAIL_MESSAGES":
+                self.answer(400, {"Message": "resourceType is not valid"}, "InvalidParameterException")
+            else:
+                self.answer(200, {"StorageConfigs": storage[instance].get(resource, [])})
+
+        def answer(self, status, body, name=""):
+            self.send_response(status)
+            self.send_header("x-amzn-ErrorType", name)
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def instance_id(arn):
+    return arn.rsplit("/", 1)[1]
+
+
 @unittest.skipUnless(built_functions_run(), "the functions are built for another processor")
 class Deployed(unittest.TestCase):
     """A deployed stack, ready for contacts."""
@@ -48,7 +108,8 @@ class Deployed(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.system = cls.enterClassContext(local_system())
-        cls.url = cls.enterClassContext(emulator())
+        connect = cls.enterClassContext(amazon_connect(cls.storage()))
+        cls.url = cls.enterClassContext(emulator(connect))
         cls.environment = {**os.environ, **CREDENTIALS, "AWS_ENDPOINT_URL": cls.url, "SAM_CLI_TELEMETRY": "0"}
         cls.notifications = cls.make_bucket()
         cls.outputs = cls.deploy()
@@ -72,10 +133,26 @@ class Deployed(unittest.TestCase):
         )
 
     @classmethod
+    def storage(cls):
+        """What Amazon Connect knows: the folders' names are those that it gives by default."""
+        folders = {
+            "CALL_RECORDINGS": "CallRecordings",
+            "CHAT_TRANSCRIPTS": "ChatTranscripts",
+            "ATTACHMENTS": "Attachments",
+            "SCREEN_RECORDINGS": "ScreenRecordings",
+        }
+        return {
+            instance_id(INSTANCE): {
+                resource: [in_s3(BUCKET, f"connect/example/{folder}")] for resource, folder in folders.items()
+            }
+        }
+
+    @classmethod
     def make_bucket(cls):
         """The recording bucket, with notifications of someone else's; returns them."""
         s3 = cls.client("s3")
         s3.create_bucket(Bucket=BUCKET)
+        s3.create_bucket(Bucket=CHATS)
         queue = cls.client("sqs").create_queue(QueueName="someone-elses")["QueueUrl"]
         topic = cls.client("sns").create_topic(Name="someone-elses")["TopicArn"]
         account = topic.split(":")[4]
@@ -112,8 +189,8 @@ class Deployed(unittest.TestCase):
         return cls.read_notifications()
 
     @classmethod
-    def read_notifications(cls):
-        found = cls.client("s3").get_bucket_notification_configuration(Bucket=BUCKET)
+    def read_notifications(cls, bucket=BUCKET):
+        found = cls.client("s3").get_bucket_notification_configuration(Bucket=bucket)
         return {key: value for key, value in found.items() if key != "ResponseMetadata"}
 
     @classmethod
@@ -140,7 +217,7 @@ class Deployed(unittest.TestCase):
 
     @classmethod
     def deploy_with(cls, parameters):
-        parameters = {"InstanceArn": INSTANCE, "RecordingBucket": BUCKET} | NOT_EMULATED | parameters
+        parameters = {"InstanceArn": INSTANCE} | NOT_EMULATED | parameters
         cls.run_command(
             "deploy",
             *[TARGET / "tools" / "python" / "sam" / "bin" / "sam", "deploy"],
@@ -224,6 +301,21 @@ class Deployed(unittest.TestCase):
 
 
 class Stack(Deployed):
+    @classmethod
+    def storage(cls):
+        """Folders of the customer's own names, in two buckets; and instances that cannot be deployed for."""
+        stream = {"AssociationId": "2", "StorageType": "KINESIS_STREAM"}
+        return {
+            instance_id(INSTANCE): {
+                "CALL_RECORDINGS": [stream, in_s3(BUCKET, "connect/x/call-recordings")],
+                "CHAT_TRANSCRIPTS": [in_s3(CHATS, "chats/of x")],
+                "ATTACHMENTS": [in_s3(BUCKET, "connect/x/files/")],
+            },
+            "00000000-0000-4000-8000-00000000f001": {"CALL_RECORDINGS": [stream]},
+            "00000000-0000-4000-8000-00000000f002": {"CALL_RECORDINGS": [in_s3("there-is-none", "x")]},
+            "00000000-0000-4000-8000-00000000f003": {"CALL_RECORDINGS": [in_s3("in-another-region", "x")]},
+        }
+
     def test_a_contact_is_recorded_whatever_its_events_come_by(self):
         start, answered = event("contact-start"), event("contact-answered")
         reply = self.invoke("ContactStart", start)
@@ -235,7 +327,9 @@ class Stack(Deployed):
         self.put_event("contact-end")
         wait("category", lambda: self.system.record(CONTACT)["category"])
 
-        key = event("recording-available")["detail"]["object"]["key"]
+        # By no name could it be told what this is: the rule and the function know it from Amazon Connect.
+        file = event("recording-available")["detail"]["object"]["key"].rsplit("/", 1)[1]
+        key = f"connect/x/call-recordings/2026/02/04/{file}"
         self.client("s3").put_object(Bucket=BUCKET, Key=key, Body=b"RIFF")
         wait("description", lambda: self.system.record(CONTACT)["description"])
         record = self.system.record(CONTACT)
@@ -267,20 +361,31 @@ class Stack(Deployed):
             ("contact-end", {"eventType": "INITIATED"}, None),
             ("contact-end", {"eventType": "QUEUED"}, None),
             ("contact-end", {"instanceArn": other_instance}, None),
-            ("recording-available", {}, "RecordingAvailable"),
-            ("recording-available-transcript", {}, "RecordingAvailable"),
-            ("recording-available-analysis", {}, "RecordingAvailable"),
-            ("recording-available", {"bucket": {"name": "another-bucket"}}, None),
         ]
-        for key, expected in [
-            ("CallRecordings/ivr/2026/02/04/x.wav", "RecordingAvailable"),
-            ("any/prefix/ScreenRecordings/2026/02/04/x.mp4", "RecordingAvailable"),
-            ("connect/example/EmailMessages/2026/02/04/x.json", "RecordingAvailable"),
-            ("connect/example/Attachments/chat/2026/02/04/x.pdf", "RecordingAvailable"),
-            ("connect/example/Reports/2026/02/04/report.csv", None),
-            ("invoices/1.pdf", None),
+        for bucket, key, is_taken in [
+            (BUCKET, "connect/x/call-recordings/2026/02/04/x.wav", True),
+            (BUCKET, "connect/x/call-recordings/ivr/2026/02/04/x.wav", True),
+            (BUCKET, "connect/x/files/chat/2026/02/04/x.pdf", True),
+            (CHATS, "chats/of x/2026/02/04/x.json", True),
+            # Contact Lens writes to the root of each bucket.
+            (BUCKET, "Analysis/Voice/2026/02/04/x.json", True),
+            (CHATS, "Analysis/Chat/2026/02/04/x.json", True),
+            # What lies in one bucket means nothing in the other, and another instance's is not taken.
+            (CHATS, "connect/x/call-recordings/2026/02/04/x.wav", False),
+            (BUCKET, "chats/of x/2026/02/04/x.json", False),
+            ("another-bucket", "connect/x/call-recordings/2026/02/04/x.wav", False),
+            ("another-bucket", "Analysis/Voice/2026/02/04/x.json", False),
+            (BUCKET, "connect/y/call-recordings/2026/02/04/x.wav", False),
+            (BUCKET, "connect/x/call-recordings-of-old/2026/02/04/x.wav", False),
+            (BUCKET, "connect/x/Analysis/Voice/2026/02/04/x.json", False),
+            # The instance stores no screens, so their usual folder is none of its.
+            (BUCKET, "connect/x/ScreenRecordings/2026/02/04/x.mp4", False),
+            (BUCKET, "not-stored/x.mp4", False),
+            (BUCKET, "connect/x/reports/2026/02/04/report.csv", False),
+            (BUCKET, "invoices/1.pdf", False),
         ]:
-            cases.append(("recording-available", {"object": {"key": key}}, expected))
+            changes = {"bucket": {"name": bucket}, "object": {"key": key}}
+            cases.append(("recording-available", changes, "RecordingAvailable" if is_taken else None))
         for sample, changes, expected in cases:
             with self.subTest(sample, **changes):
                 self.assertEqual(self.taken(changes, sample), [expected] if expected else [])
@@ -340,11 +445,50 @@ class Stack(Deployed):
             with self.subTest(action, key=key):
                 self.assertEqual(allows(action, key), expected)
 
-    def test_the_bucket_keeps_its_notifications_and_tells_eventbridge_too(self):
+    def test_the_step_of_recordings_may_read_analyses_and_transcripts_and_no_recording(self):
+        iam, s3 = self.client("iam"), self.client("s3")
+        for name in ("RecordingAvailable", "Redelivery"):
+            function = self.client("lambda").get_function(FunctionName=self.functions[name])
+            role = function["Configuration"]["Role"].rsplit("/", 1)[1]
+            policy = iam.get_role_policy(RoleName=role, PolicyName="analyses")["PolicyDocument"]
+            user = f"as-{name}"
+            iam.create_user(UserName=user)
+            iam.put_user_policy(UserName=user, PolicyName="analyses", PolicyDocument=json.dumps(policy))
+            key = iam.create_access_key(UserName=user)["AccessKey"]
+            reader = boto3.client(
+                "s3",
+                endpoint_url=self.url,
+                region_name=REGION,
+                aws_access_key_id=key["AccessKeyId"],
+                aws_secret_access_key=key["SecretAccessKey"],
+            )
+            for bucket, key, expected in [
+                (BUCKET, "Analysis/Voice/x.json", True),
+                (CHATS, "Analysis/Chat/x.json", True),
+                (CHATS, "chats/of x/x.json", True),
+                (BUCKET, "connect/x/call-recordings/x.wav", False),
+                (BUCKET, "connect/x/files/x.pdf", False),
+                (BUCKET, "chats/of x/x.json", False),
+                (CHATS, "others/x.json", False),
+            ]:
+                with self.subTest(name, bucket=bucket, key=key):
+                    s3.put_object(Bucket=bucket, Key=key, Body=b"{}")
+                    try:
+                        reader.get_object(Bucket=bucket, Key=key)
+                        allowed = True
+                    except reader.exceptions.ClientError as error:
+                        self.assertEqual(error.response["Error"]["Code"], "AccessDenied")
+                        allowed = False
+                    self.assertEqual(allowed, expected)
+
+    def test_the_buckets_keep_their_notifications_and_tell_eventbridge_too(self):
         self.assertEqual(len(self.notifications), 3)
         self.assertEqual(self.read_notifications(), {**self.notifications, "EventBridgeConfiguration": {}})
+        self.assertEqual(self.read_notifications(CHATS), {"EventBridgeConfiguration": {}})
 
-    def test_a_bucket_that_cannot_be_changed_is_told_of(self):
+    def answers(self, *requests):
+        """What CloudFormation is answered to these requests: their type, their resource's type and its
+        properties."""
         answers = []
 
         class Answers(http.server.BaseHTTPRequestHandler):
@@ -359,35 +503,67 @@ class Stack(Deployed):
 
         with http.server.HTTPServer(("127.0.0.1", 0), Answers) as server:
             threading.Thread(target=server.serve_forever, daemon=True).start()
-            request = {
-                "RequestType": "Create",
-                "RequestId": "1",
-                "StackId": "arn:aws:cloudformation:us-east-1:123456789012:stack/example/1",
-                "LogicalResourceId": "RecordingBucketEvents",
-                "ResourceType": "Custom::BucketEvents",
-                "ResponseURL": f"http://127.0.0.1:{server.server_port}/answer",
-                "ResourceProperties": {
-                    "ServiceToken": "x",
-                    "ServiceTimeout": "120",
-                    "BucketName": "there-is-none",
-                },
-            }
-            self.invoke("BucketEvents", request)
-            self.invoke(
-                "BucketEvents", request | {"RequestType": "Delete", "PhysicalResourceId": "there-is-none"}
-            )
+            for kind, resource, properties in requests:
+                request = {
+                    "RequestType": kind,
+                    "RequestId": "1",
+                    "StackId": "arn:aws:cloudformation:us-east-1:123456789012:stack/example/1",
+                    "LogicalResourceId": "TheResource",
+                    "ResourceType": resource,
+                    "ResponseURL": f"http://127.0.0.1:{server.server_port}/answer",
+                    "ResourceProperties": {"ServiceToken": "x", "ServiceTimeout": "120"} | properties,
+                }
+                self.invoke("RecordingStorage", request)
             server.shutdown()
-        (content_type, refused), (_, deleted) = answers
-        # The URL of a real answer is signed for a request without one.
-        self.assertIsNone(content_type)
+        for content_type, answer in answers:
+            # The URL of a real answer is signed for a request without one.
+            self.assertIsNone(content_type)
+            texts = ("Status", "Reason", "PhysicalResourceId", "StackId", "RequestId", "LogicalResourceId")
+            self.assertTrue(all(isinstance(answer[key], str) for key in texts), answer)
+            # CloudFormation takes no more.
+            self.assertLess(len(json.dumps(answer)), 4096)
+        return [answer for _, answer in answers]
+
+    def test_a_bucket_that_cannot_be_changed_is_told_of(self):
+        properties = {"BucketName": "there-is-none", "Buckets": "there-is-none"}
+        refused, deleted = self.answers(
+            *((kind, "Custom::BucketEvents", properties) for kind in ("Create", "Delete"))
+        )
         self.assertEqual(refused["Status"], "FAILED")
         self.assertIn("there-is-none", refused["Reason"])
         self.assertIn("TurnOnBucketEvents=false", refused["Reason"])
         self.assertEqual(refused["PhysicalResourceId"], "there-is-none")
         self.assertEqual(deleted["Status"], "SUCCESS")
-        for answer in (refused, deleted):
-            texts = ("Status", "Reason", "PhysicalResourceId", "StackId", "RequestId", "LogicalResourceId")
-            self.assertTrue(all(isinstance(answer[key], str) for key in texts), answer)
+
+    def test_an_instance_that_cannot_be_deployed_for_is_told_of(self):
+        self.client("s3").create_bucket(
+            Bucket="in-another-region", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
+        )
+        cases = [
+            ("f000", "us-east-1", "there is no Amazon Connect instance"),
+            ("f000", "eu-central-1", "is of another region than this stack"),
+            ("f001", "us-east-1", "stores no call recordings in S3"),
+            ("f002", "us-east-1", "there is no bucket there-is-none"),
+            ("f003", "us-east-1", "the bucket in-another-region is of the region eu-central-1"),
+        ]
+        arns = [
+            f"arn:aws:connect:{region}:123456789012:instance/00000000-0000-4000-8000-00000000{number}"
+            for number, region, _ in cases
+        ]
+        answers = self.answers(
+            *(
+                (
+                    "Create",
+                    "Custom::InstanceStorage",
+                    {"InstanceArn": arn, "BucketName": "", "Endpoint": "https://example.com", "Change": "1"},
+                )
+                for arn in arns
+            )
+        )
+        for arn, (_, _, expected), answer in zip(arns, cases, answers, strict=True):
+            with self.subTest(expected):
+                self.assertEqual((answer["Status"], answer["PhysicalResourceId"]), ("FAILED", arn))
+                self.assertIn(expected, answer["Reason"])
 
     def test_nothing_secret_is_in_the_template_or_the_functions_environment(self):
         cloudformation = self.client("cloudformation")
@@ -398,7 +574,7 @@ class Stack(Deployed):
             function = self.client("lambda").get_function_configuration(FunctionName=name)
             self.assertLessEqual(
                 set(function["Environment"]["Variables"]),
-                {"TABLE_NAME", "INTEGRATION", "LOG_LEVEL", "STACK_NAME"},
+                {"TABLE_NAME", "INTEGRATION", "LOG_LEVEL", "STACK_NAME", "RECORDING_FOLDERS"},
             )
 
 
@@ -419,7 +595,7 @@ class LeftToOthers(Deployed):
             "TurnOnBucketEvents": "false",
             "TableName": "of-a-stack-that-is-gone",
             "TakeContactEvents": "false",
-            "RecordingPrefix": "connect/ours/",
+            "RecordingBucket": BUCKET,
         }
 
     def test_it_uses_their_secret_and_table_and_leaves_the_bucket_alone(self):
@@ -427,17 +603,24 @@ class LeftToOthers(Deployed):
         self.assertEqual(self.outputs["TableName"], "of-a-stack-that-is-gone")
         self.assertEqual(self.client("dynamodb").list_tables()["TableNames"], ["of-a-stack-that-is-gone"])
         self.assertEqual(self.invoke("ContactStart", event("contact-start"))["status"], "delivered")
-        self.assertNotIn("BucketEvents", self.functions)
         self.assertEqual(self.read_notifications(), self.notifications)
 
     def test_it_takes_its_own_objects_and_no_contact_events(self):
         self.assertEqual(self.taken({}, "contact-end"), [])
         self.assertEqual(self.taken({}, "contact-answered-event"), [])
+        for sample in (
+            "recording-available",
+            "recording-available-transcript",
+            "recording-available-analysis",
+        ):
+            self.assertEqual(self.taken({}, sample), ["RecordingAvailable"], sample)
         for key, expected in [
-            ("connect/ours/CallRecordings/2026/02/04/x.wav", ["RecordingAvailable"]),
+            ("connect/example/ScreenRecordings/2026/02/04/x.mp4", ["RecordingAvailable"]),
+            ("connect/example/Attachments/chat/2026/02/04/x.pdf", ["RecordingAvailable"]),
             ("connect/theirs/CallRecordings/2026/02/04/x.wav", []),
+            ("CallRecordings/2026/02/04/x.wav", []),
         ]:
-            self.assertEqual(self.taken({"object": {"key": key}}, "recording-available"), expected)
+            self.assertEqual(self.taken({"object": {"key": key}}, "recording-available"), expected, key)
 
 
 class OutageOfTheTable(Deployed):
@@ -520,11 +703,15 @@ class OutageOfTheTable(Deployed):
 
 
 class SwitchIsDone(Deployed):
-    def test_once_the_buckets_events_are_on_the_function_for_it_need_not_stay(self):
+    def test_once_the_buckets_events_are_on_the_right_for_it_need_not_stay(self):
         self.deploy_with({"TurnOnBucketEvents": "false"})
         resources = self.client("cloudformation").describe_stack_resources(StackName=STACK)["StackResources"]
         left = {one["LogicalResourceId"] for one in resources if one["ResourceStatus"] != "DELETE_COMPLETE"}
-        self.assertEqual(left & {"BucketEvents", "BucketEventsRole", "RecordingBucketEvents"}, set())
+        self.assertEqual(left & {"BucketSwitch", "BucketSwitchPolicy"}, set())
+        function = self.client("lambda").get_function(FunctionName=self.functions["RecordingStorage"])
+        role = function["Configuration"]["Role"].rsplit("/", 1)[1]
+        policies = self.client("iam").list_role_policies(RoleName=role)["PolicyNames"]
+        self.assertEqual(sorted(policies), ["log", "storage"])
         self.assertEqual(self.read_notifications(), {**self.notifications, "EventBridgeConfiguration": {}})
         self.assertEqual(self.invoke("ContactStart", event("contact-start"))["status"], "delivered")
 

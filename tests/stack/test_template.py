@@ -352,8 +352,8 @@ class Metrics(unittest.TestCase):
                 if resource["Type"] == kind and name not in without
             )
 
-        # The bucket's switch is CloudFormation's, and tells CloudFormation of its errors.
-        functions = all_of("AWS::Serverless::Function", ["BucketEvents"])
+        # What learns the storage is CloudFormation's, and tells CloudFormation of its errors.
+        functions = all_of("AWS::Serverless::Function", ["RecordingStorage"])
         queues = all_of("AWS::SQS::Queue", ["DeadLetters"])
         for name, expected in [
             ("ErrorsAlarm", functions),
@@ -422,7 +422,7 @@ class Metrics(unittest.TestCase):
         functions = {name for name, one in RESOURCES.items() if one["Type"] == "AWS::Serverless::Function"}
         queues = {name for name, one in RESOURCES.items() if one["Type"] == "AWS::SQS::Queue"}
         self.assertEqual(
-            lists, {"Functions": functions - {"BucketEvents"}, "Queues": queues - {"DeadLetters"}}
+            lists, {"Functions": functions - {"RecordingStorage"}, "Queues": queues - {"DeadLetters"}}
         )
 
 
@@ -529,7 +529,7 @@ class Roles(unittest.TestCase):
 
     def test_there_are_no_roles_but_those_written_here_and_each_takes_the_boundary(self):
         roles = {name for name, one in transformed()["Resources"].items() if one["Type"] == "AWS::IAM::Role"}
-        others = {"BucketEventsRole", "RedeliveryScheduleRole", "FederationRole"}
+        others = {"RecordingStorageRole", "RedeliveryScheduleRole", "FederationRole"}
         self.assertEqual(roles, {f"{name}Role" for name in FUNCTIONS} | others)
         for name in roles:
             boundary = RESOURCES[name]["Properties"]["PermissionsBoundary"]
@@ -580,13 +580,102 @@ class Roles(unittest.TestCase):
             self.assertEqual(RESOURCES[name]["Condition"], "UsesFederation")
         self.assertEqual(TEMPLATE["Parameters"]["MakeFederationRole"]["Default"], "false")
 
-    def test_the_buckets_switch_may_switch_and_is_there_only_while_it_is_wanted(self):
-        (switch, log) = statements("BucketEventsRole")
-        self.assertEqual(switch[0], ["s3:GetBucketNotification", "s3:PutBucketNotification"])
-        self.assertEqual(switch[1], {"Fn::Sub": "arn:${AWS::Partition}:s3:::${RecordingBucket}"})
-        self.assertEqual(log[1], {"Fn::GetAtt": ["BucketEventsLog", "Arn"]})
-        for name in ("BucketEvents", "BucketEventsRole", "RecordingBucketEvents"):
+    def test_the_storage_is_learnt_with_one_right_and_the_switch_has_its_own_while_it_is_wanted(self):
+        (learn, log) = statements("RecordingStorageRole")
+        self.assertEqual(learn, ["connect:ListInstanceStorageConfigs", {"Ref": "InstanceArn"}, {}])
+        self.assertEqual(log[1], {"Fn::GetAtt": ["RecordingStorageLog", "Arn"]})
+        ((actions, buckets, _),) = statements("BucketSwitchPolicy")
+        self.assertEqual(actions, ["s3:GetBucketNotification", "s3:PutBucketNotification"])
+        # What is switched are these buckets, and it is done when the right is there.
+        named = [
+            re.search(r":s3:::\$\{InstanceStorage\.(\w+)\}$", bucket["Fn::Sub"])[1] for bucket in buckets
+        ]
+        self.assertEqual(
+            set(named), {"BucketName"} | {f"{kind}Bucket" for kind in STORED if kind != "Recordings"}
+        )
+        self.assertEqual(
+            RESOURCES["BucketSwitchPolicy"]["Properties"]["Roles"], [{"Ref": "RecordingStorageRole"}]
+        )
+        self.assertEqual(RESOURCES["BucketSwitch"]["DependsOn"], "BucketSwitchPolicy")
+        for name in ("BucketSwitch", "BucketSwitchPolicy"):
             self.assertEqual(RESOURCES[name]["Condition"], "TurnsOnBucketEvents")
+        for name in ("InstanceStorage", "RecordingStorage", "RecordingStorageRole", "RecordingStorageLog"):
+            self.assertNotIn("Condition", RESOURCES[name])
+
+    def test_analyses_and_transcripts_may_be_read_and_nothing_else(self):
+        roles = RESOURCES["AnalysesPolicy"]["Properties"]["Roles"]
+        self.assertEqual(roles, [{"Ref": "RecordingAvailableRole"}, {"Ref": "RedeliveryRole"}])
+        (read, decrypt) = statements("AnalysesPolicy")
+        self.assertEqual(read[0], "s3:GetObject")
+        self.assertEqual(
+            [resource["Fn::Sub"].removeprefix("arn:${AWS::Partition}:s3:::") for resource in read[1]],
+            [
+                "${InstanceStorage.BucketName}/Analysis/*",
+                "${InstanceStorage.ChatAnalysesBucket}/Analysis/*",
+                "${InstanceStorage.EmailAnalysesBucket}/Analysis/*",
+                "${InstanceStorage.TranscriptsBucket}/${InstanceStorage.TranscriptsPrefix}*",
+            ],
+        )
+        self.assertEqual(
+            decrypt,
+            [
+                "kms:Decrypt",
+                [
+                    {"Fn::GetAtt": ["InstanceStorage", "KeyArn"]},
+                    {"Fn::GetAtt": ["InstanceStorage", "TranscriptsKeyArn"]},
+                ],
+                {"StringEquals": {"kms:ViaService": {"Fn::Sub": "s3.${AWS::Region}.amazonaws.com"}}},
+            ],
+        )
+
+
+# What an instance stores, as the attributes of InstanceStorage name it.
+STORED = ["Recordings", "Transcripts", "Attachments", "ScreenRecordings", "EmailMessages"]
+
+
+class Storage(unittest.TestCase):
+    def test_the_template_reads_only_attributes_that_the_function_gives(self):
+        """The function's own test says which those are."""
+        rust = (PROJECT / "functions" / "recording-storage" / "src" / "storage.rs").read_text()
+        (given,) = re.findall(r"let expected = json!\(\{(.*?)\}\);", rust, re.DOTALL)
+        given = set(re.findall(r'"(\w+)": ', given))
+        text = json.dumps(RESOURCES)
+        read = set(re.findall(r"\$\{InstanceStorage\.(\w+)\}", text))
+        read |= set(re.findall(r'"Fn::GetAtt": \["InstanceStorage", "(\w+)"\]', text))
+        self.assertEqual(read, given)
+
+    def test_rules_take_each_folder_of_the_instance_in_its_own_bucket_and_the_analyses(self):
+        taken = []
+        for name, rule in RESOURCES.items():
+            if rule["Type"] == "AWS::Events::Rule" and rule["Condition"] == "TakesRecordings":
+                pattern = json.loads(json.dumps(rule["Properties"]["EventPattern"]))
+                self.assertEqual(
+                    (pattern["source"], pattern["detail-type"]), (["aws.s3"], ["Object Created"])
+                )
+                self.assertEqual(list(pattern["detail"]), ["$or"], name)
+                for one in pattern["detail"]["$or"]:
+                    (bucket,), (key,) = one["bucket"]["name"], one["object"]["key"]
+                    prefix = key["prefix"]
+                    prefix = prefix if isinstance(prefix, str) else prefix["Fn::GetAtt"][1]
+                    taken.append((bucket["Fn::GetAtt"][1], prefix))
+        expected = [(f"{kind}Bucket", f"{kind}Prefix") for kind in STORED]
+        for bucket in ("BucketName", "ChatAnalysesBucket", "EmailAnalysesBucket"):
+            expected.append((bucket, "Analysis/"))
+        self.assertEqual(sorted(taken), sorted(expected))
+
+    def test_only_the_step_of_recordings_is_told_the_folders(self):
+        told = {
+            name: json.loads(json.dumps(one["Properties"]["Environment"]["Variables"]))
+            for name, one in RESOURCES.items()
+            if one["Type"] == "AWS::Serverless::Function" and "Environment" in one["Properties"]
+        }
+        folders = {"Fn::GetAtt": ["InstanceStorage", "Folders"]}
+        self.assertEqual(told, {"RecordingAvailable": {"RECORDING_FOLDERS": folders}})
+
+    def test_no_bucket_need_be_typed_in_and_the_instance_can_be_asked_again(self):
+        self.assertEqual(TEMPLATE["Parameters"]["RecordingBucket"]["Default"], "")
+        properties = json.loads(json.dumps(RESOURCES["InstanceStorage"]["Properties"]))
+        self.assertEqual(properties["Change"], {"Ref": "StorageChange"})
 
 
 # Of what CloudFormation's resource types may ask for, what this stack's properties never do. By service, as
@@ -670,10 +759,10 @@ def waits_for(name):
 
 
 class FirstDeployment(unittest.TestCase):
-    def test_the_bucket_is_tried_before_there_is_a_table(self):
+    def test_instance_and_buckets_are_tried_before_there_is_a_table(self):
         """So that the likeliest mistake leaves nothing that has to be deleted by hand."""
-        self.assertIn("RecordingBucketEvents", waits_for("Table"))
-        self.assertNotIn("Table", waits_for("RecordingBucketEvents"))
+        self.assertLessEqual({"InstanceStorage", "BucketSwitch"}, waits_for("Table"))
+        self.assertNotIn("Table", waits_for("BucketSwitch"))
 
     def test_what_is_kept_when_the_stack_is_deleted(self):
         kept = {name: one["DeletionPolicy"] for name, one in RESOURCES.items() if "DeletionPolicy" in one}
@@ -758,7 +847,8 @@ class SamLocal(unittest.TestCase):
             resolved = variables.resolve()
             self.assertLessEqual(overrides.items(), resolved.items(), name)
             empty = [key for key in function.environment["Variables"] if not resolved[key]]
-            self.assertEqual(empty, [], name)
+            # Here nobody has asked Amazon Connect. Empty folders are as good as none: default names tell.
+            self.assertEqual(empty, ["RECORDING_FOLDERS"] if name == "RecordingAvailable" else [], name)
 
 
 class Table(unittest.TestCase):

@@ -10,7 +10,7 @@ use crate::{
     event::{Event, EventError},
     history::{History, RequestKey},
     integration::{Integration, Wanted},
-    recording::RecordedObject,
+    recording::{Folders, RecordedObject},
     step::{Step, Trigger},
 };
 
@@ -53,7 +53,7 @@ impl From<EventError> for Refusal {
 
 impl Task {
     /// Reads the event that a step's function was invoked with.
-    pub(super) fn read(step: Step, payload: Json) -> Result<Task, Refusal> {
+    pub(super) fn read(step: Step, payload: Json, folders: &Folders) -> Result<Task, Refusal> {
         let takes = match step.trigger() {
             Trigger::Contact(_) => "flow events and contact events",
             Trigger::Object => "S3 Object Created events",
@@ -106,9 +106,10 @@ impl Task {
                 })
             }
             (Event::ObjectCreated(event), Trigger::Object) => {
-                let (contact_id, object) = RecordedObject::read(&event).map_err(|error| {
-                    Refusal::Ignored(format!("the object is no contact's: {error}"))
-                })?;
+                let (contact_id, object) =
+                    RecordedObject::read(&event, folders).map_err(|error| {
+                        Refusal::Ignored(format!("the object is no contact's: {error}"))
+                    })?;
                 Ok(Task {
                     contact: Contact::unknown(contact_id),
                     key: RequestKey::of_object(step, &object),

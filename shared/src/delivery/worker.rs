@@ -17,6 +17,7 @@ use crate::{
     integrations::{Integrations, IntegrationsError, Loaded},
     metrics,
     objects::Objects,
+    recording::Folders,
     reply::{Reply, Status},
     store::{Line, Store, StoreError, Stored},
 };
@@ -35,6 +36,7 @@ pub struct Worker {
     pub(super) default_integration: String,
     /// None where the function may not read objects.
     pub(super) objects: Option<Arc<dyn Objects>>,
+    folders: Folders,
 }
 
 /// What became of looking for a contact's integration.
@@ -65,13 +67,20 @@ impl Worker {
             integrations,
             default_integration: default_integration.to_owned(),
             objects: None,
+            folders: Folders::default(),
         }
     }
 
-    /// The same worker, of a function that may read the recording bucket's objects.
+    /// Lets the worker read the recording bucket's objects, where its function may.
     #[must_use]
     pub fn with_objects(self, objects: Option<Arc<dyn Objects>>) -> Worker {
         Worker { objects, ..self }
+    }
+
+    /// Lets the worker know where the Amazon Connect instance stores what.
+    #[must_use]
+    pub fn with_folders(self, folders: Folders) -> Worker {
+        Worker { folders, ..self }
     }
 
     /// Loads the default integration and fetches a token, so that the first contact need not wait.
@@ -96,7 +105,7 @@ impl Worker {
     pub async fn handle(&self, invocation: Invocation) -> Result<Reply, DeliveryError> {
         let began = Instant::now();
         let step = invocation.step;
-        let task = match Task::read(step, invocation.payload.clone()) {
+        let task = match Task::read(step, invocation.payload.clone(), &self.folders) {
             Ok(task) => task,
             Err(Refusal::Malformed(reason)) => {
                 tracing::error!(%step, outcome = "failed", reason, "the event cannot be read");
