@@ -657,6 +657,15 @@ impl History {
         self.requests.entry(key.clone()).or_insert(new);
     }
 
+    /// More is known of the contact's objects: those whose requests wait for their time are looked at now.
+    pub fn hurry_objects(&mut self, now: Timestamp) {
+        for (key, request) in &mut self.requests {
+            if key.is_of_object() && request.state == State::Pending {
+                request.due_at = Some(now);
+            }
+        }
+    }
+
     /// A person wants it: makes every failed request pending again, whatever it failed of.
     pub fn retry_failed(&mut self, now: Timestamp) {
         for request in self.requests.values_mut() {

@@ -45,6 +45,16 @@ pub enum ObjectKind {
 }
 
 impl ObjectKind {
+    /// Whether personal data was removed from it.
+    pub fn is_redacted(self) -> bool {
+        matches!(
+            self,
+            ObjectKind::RedactedRecording
+                | ObjectKind::RedactedTranscript
+                | ObjectKind::RedactedAnalysis
+        )
+    }
+
     /// The name in configuration and in the attribute `objectKind`.
     pub fn as_str(self) -> &'static str {
         match self {

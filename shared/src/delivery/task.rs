@@ -146,10 +146,19 @@ impl Task {
         }
         if let Told::Record(updated_at) = self.told {
             for key in missed(history, updated_at) {
-                if integration.wants(key.step(), None) == Wanted::Request {
+                let is_for_a_flow =
+                    key.step() == Step::ContactStart && integration.leaves_start_to_flows(history);
+                if !is_for_a_flow && integration.wants(key.step(), None) == Wanted::Request {
                     history.intend(&key, now);
                 }
             }
+        }
+        // A redacted file is there, or the record tells whether there will be one.
+        let is_redacted = self
+            .object()
+            .is_some_and(|object| object.kind.is_redacted());
+        if is_redacted || is_new {
+            history.hurry_objects(now);
         }
         match integration.wants(self.key.step(), self.object()) {
             Wanted::Nothing(reason) => history.skip(&self.key, &reason, now),

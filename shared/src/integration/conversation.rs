@@ -109,15 +109,7 @@ impl Integration {
 }
 
 fn redaction(history: &History) -> Redaction {
-    let is_redacted = |object: &RecordedObject| {
-        matches!(
-            object.kind,
-            ObjectKind::RedactedAnalysis
-                | ObjectKind::RedactedTranscript
-                | ObjectKind::RedactedRecording
-        )
-    };
-    if history.objects().any(is_redacted) {
+    if history.objects().any(|object| object.kind.is_redacted()) {
         return Redaction::Some;
     }
     let attributes = history.attributes();
@@ -137,6 +129,12 @@ fn redaction(history: &History) -> Redaction {
             Some(field.map(|(_, value)| value))
         });
     match policy.flatten().and_then(Json::as_str) {
+        // A contact record tells of Contact Lens wherever it was on.
+        None if history.record_updated_at().is_some()
+            && attributes.get("ContactLens").is_none() =>
+        {
+            Redaction::None
+        }
         None => Redaction::Unknown,
         Some(policy) if policy.eq_ignore_ascii_case("none") => Redaction::None,
         Some(_) => Redaction::Some,

@@ -326,17 +326,19 @@ impl Integration {
         })
     }
 
+    /// Whether a record for the contact is made only when a flow asks for one.
+    pub fn leaves_start_to_flows(&self, history: &History) -> bool {
+        let attributes = history.attributes();
+        let method = attributes.initiation_method();
+        self.configuration.contacts.of(method) == Recorded::WhenAFlowStartsIt
+    }
+
     /// Why the record is not made, when only a flow is to make it and none has.
     fn waits_for_a_flow(&self, key: &RequestKey, history: &History) -> Option<String> {
         let start = Step::ContactStart;
-        let attributes = history.attributes();
-        let recorded = self
-            .configuration
-            .contacts
-            .of(attributes.initiation_method());
         let is_waiting = key.step() == start
-            && recorded == Recorded::WhenAFlowStartsIt
-            && !history.has_heard_of(start);
+            && !history.has_heard_of(start)
+            && self.leaves_start_to_flows(history);
         is_waiting.then(|| "no flow has started the contact's record".to_owned())
     }
 
