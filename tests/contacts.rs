@@ -94,6 +94,25 @@ async fn a_contact_of_which_only_the_record_comes_is_recorded_whole() {
 }
 
 #[tokio::test]
+async fn a_late_change_of_a_contact_that_is_forgotten_is_not_done_all_over_again() {
+    let system = system(completing).await;
+    let late = record(
+        CONTACT,
+        json!({"LastUpdateTimestamp": "2026-05-01T00:00:00Z"}),
+    );
+    let reply = complete(&system, &late).await;
+    assert_reply!(reply, {"status": "skipped", "message": contains("retentionDays")});
+    assert_eq!(system.dataverse.take_exchanges().len(), 0);
+    // One that is remembered is completed however late it comes.
+    invoke(&system, "contact-start", &event("contact-start")).await;
+    let later = record(
+        CONTACT,
+        json!({"LastUpdateTimestamp": "2026-05-02T00:00:00Z"}),
+    );
+    assert_reply!(complete(&system, &later).await, {"status": "delivered"});
+}
+
+#[tokio::test]
 async fn a_record_without_its_step_makes_good_what_was_missed() {
     let system = reference_system().await;
     let reply = complete(&system, &version(1)).await;

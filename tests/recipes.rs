@@ -70,6 +70,13 @@ async fn call(system: &System) -> Map<String, Json> {
     only_record(system, "phonecalls")
 }
 
+/// Puts what it holds into the bucket, at the object that an event tells of.
+fn put(system: &System, event: &Json, content: &Json) {
+    let text = |pointer| event.pointer(pointer).and_then(Json::as_str).unwrap();
+    let (bucket, key) = (text("/detail/bucket/name"), text("/detail/object/key"));
+    system.s3.put(bucket, key, content.to_string());
+}
+
 /// Checks fields of a record, of which `null` stands for nothing.
 fn assert_holds(record: &Map<String, Json>, expected: &Json) {
     for (name, expected) in expected.as_object().unwrap() {
@@ -155,6 +162,57 @@ async fn a_call_without_a_number_is_recorded() {
     deliver(&system, "contact-start", &anonymous).await;
     let expected = json!({"subject": "Call from an unknown number", "phonenumber": null, "_regardingobjectid_value": null});
     assert_holds(&only_record(&system, "phonecalls"), &expected);
+}
+
+#[tokio::test]
+async fn an_agents_own_call_goes_out_to_its_customer() {
+    let system = cooked("phone-call").await;
+    let (ada, agent) = (ada(&system), agent(&system));
+    // Nothing but the contact record comes.
+    let record = event("outbound/05-contact-completed");
+    deliver(&system, "contact-completed", &record).await;
+    let call = only_record(&system, "phonecalls");
+    let expected = json!({
+        "subject": "Call to Ada Example", "directioncode": true, "category": "answered",
+        "actualstart": "2026-02-04T14:30:00Z", "actualdurationminutes": 7,
+        "_regardingobjectid_value": ada, "_ownerid_value": agent
+    });
+    assert_holds(&call, &expected);
+    let call: Uuid = serde_json::from_value(call["activityid"].clone()).unwrap();
+    let parts: Vec<Json> = system
+        .dataverse
+        .parties(call)
+        .iter()
+        .map(|party| party["participationtypemask"].clone())
+        .filter(|part| *part != 9)
+        .collect();
+    // 2: the one who is called.
+    assert_eq!(parts, [json!(2)]);
+}
+
+#[tokio::test]
+async fn what_was_said_in_a_call_is_its_description_and_a_note() {
+    let system = cooked("conversation").await;
+    deliver(&system, "contact-start", &event("contact-start")).await;
+    go_on(&system).await;
+    let analysis = event("recording-available-analysis");
+    put(&system, &analysis, &event("objects/redacted-analysis"));
+    deliver(&system, "recording-available", &analysis).await;
+    deliver(&system, "recording-available", &analysis).await;
+    let call = only_record(&system, "phonecalls");
+    assert_eq!(call["subcategory"], "Order change");
+    let description = call["description"].as_str().unwrap();
+    assert!(
+        description.starts_with("The customer asked to have an order delivered a day later."),
+        "{description}"
+    );
+    let note = only_record(&system, "annotations");
+    assert_holds(
+        &note,
+        &json!({"_objectid_value": CONTACT, "objecttypecode": "phonecall"}),
+    );
+    let text = note["notetext"].as_str().unwrap();
+    assert!(text.ends_with("\nCustomer: Thank you very much."), "{text}");
 }
 
 #[tokio::test]
@@ -422,11 +480,21 @@ async fn a_chat_becomes_a_task_of_its_customer_and_its_agent() {
         let mut answered = chat(email);
         answered["Details"]["Parameters"] = json!({"Username": "agent.example"});
         let answered = deliver(&system, "contact-answered", &answered).await;
-        let mut end = contact_event(chat_id(), "DISCONNECTED");
-        end["detail"]["channel"] = "CHAT".into();
-        deliver(&system, "contact-end", &end).await;
-        let transcript = event("recording-available-transcript");
-        deliver(&system, "recording-available", &transcript).await;
+        deliver(&system, "contact-end", &event("chat/03-contact-end")).await;
+        // Contact Lens redacts, so it is not the transcript that is read.
+        let transcript = event("chat/04-recording-available-transcript");
+        let transcript = invoke(&system, "recording-available", &transcript).await;
+        assert_reply!(transcript, {"status": "skipped", "message": contains("redacted")});
+        let analysis = event("chat/05-recording-available-analysis");
+        let content = event("chat/objects/redacted-analysis");
+        put(&system, &analysis, &content);
+        deliver(&system, "recording-available", &analysis).await;
+        deliver(
+            &system,
+            "contact-completed",
+            &event("chat/06-contact-completed"),
+        )
+        .await;
         let (name, customer) = match (&known[..], email) {
             ([one], Some(_)) => ("Ada Example", json!(one)),
             _ => ("Ada", Json::Null),
@@ -435,12 +503,13 @@ async fn a_chat_becomes_a_task_of_its_customer_and_its_agent() {
         let expected = json!({
             "activityid": chat_id(), "subject": format!("Chat with {name}"), "category": "CHAT",
             "_regardingobjectid_value": customer, "_ownerid_value": agent,
-            "actualend": "2026-02-04T21:20:30Z"
+            "actualend": "2026-02-04T18:12:00Z", "actualdurationminutes": 12, "subcategory": "answered"
         });
         assert_holds(&task, &expected);
         let description = task["description"].as_str().unwrap();
+        assert!(description.starts_with("https://"), "{description}");
         assert!(
-            description.starts_with("Transcript: https://"),
+            description.contains("The agent sends a new kit.\nAgent: Hello, how may I help?\n"),
             "{description}"
         );
         let page = match (count, email) {

@@ -333,7 +333,8 @@ pub async fn run(system: &System, events: &[Event], out: &mut impl Write) -> io:
             "The agent's page".bold().green(),
             format!("({target})").dimmed(),
         )?,
-        None if answered.is_none_or(|step| step.screen_pop.is_none()) => {}
+        None if answered.is_none_or(|step| step.screen_pop.is_none())
+            || !events.iter().any(|event| event.step.opens_page()) => {}
         None if !untried.is_empty() => {
             untried.push("the agent's page: it needs what could not be tried before".into());
         }

@@ -97,6 +97,17 @@ pub enum ContactLensFile {
     Original,
 }
 
+impl ContactLensFile {
+    /// The name in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ContactLensFile::RedactedFirst => "redacted-first",
+            ContactLensFile::Redacted => "redacted",
+            ContactLensFile::Original => "original",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

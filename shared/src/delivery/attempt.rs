@@ -156,7 +156,10 @@ fn adopt(
         Some(Outcome::Postponed(reason.to_owned(), delay))
     };
     let patience = SignedDuration::from_mins(configuration.without_start.after_minutes.into());
-    let first = first.filter(|first| first.integration() == history.integration());
+    if first.is_some_and(|first| first.integration() != history.integration()) {
+        // It is in another environment.
+        return None;
+    }
     let Some(first) = first.and_then(|first| first.request(key)) else {
         return if is_over(patience) {
             None

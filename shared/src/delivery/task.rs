@@ -2,13 +2,13 @@
 //!
 //! Owns which events a function takes, and what an event adds to its contact's history.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value as Json;
 
 use crate::{
     contact::Contact,
     event::{Event, EventError},
-    history::{History, RequestKey},
+    history::{History, RequestKey, State},
     integration::{Integration, Wanted},
     recording::{Folders, RecordedObject},
     step::{Step, Trigger},
@@ -145,6 +145,11 @@ impl Task {
             return history.skip(&self.key, &reason, now);
         }
         if let Told::Record(updated_at) = self.told {
+            if self.is_forgotten(history, updated_at, integration) {
+                let reason =
+                    "the contact ended more than retentionDays ago, and is not remembered any more";
+                return history.skip(&self.key, reason, now);
+            }
             for key in missed(history, updated_at) {
                 let is_for_a_flow =
                     key.step() == Step::ContactStart && integration.leaves_start_to_flows(history);
@@ -181,6 +186,28 @@ impl Task {
             }
         }
         history.intend(&self.key, now);
+    }
+
+    /// Whether this is a late change of a contact of which nothing is remembered any more. Amazon Connect sends
+    /// those for two years: to make good what seems to be missed would do all of it a second time.
+    fn is_forgotten(
+        &self,
+        history: &History,
+        updated_at: Option<Timestamp>,
+        integration: &Integration,
+    ) -> bool {
+        let ended = self.contact.attributes.get("DisconnectTimestamp");
+        let ended: Option<Timestamp> = ended.and_then(|it| it.as_str()?.parse().ok());
+        let days = integration.configuration().retention_days;
+        let retention = SignedDuration::from_hours(24 * i64::from(days));
+        let is_known = history
+            .in_order()
+            .into_iter()
+            .any(|(key, request)| *key != self.key || request.state != State::Skipped);
+        !is_known
+            && ended
+                .zip(updated_at)
+                .is_some_and(|(ended, updated_at)| updated_at.duration_since(ended) > retention)
     }
 
     /// Learns what the event tells, unless it is an object of somebody else's bucket. Returns whether it is a

@@ -11,14 +11,15 @@ use super::{
 };
 use crate::{
     configuration::{
-        self, AGENT, CUSTOMER, Configuration, ConfigurationError, CustomerConfiguration,
-        CustomerTable, LINK, LINK_PARTIES, NEW_CUSTOMER, NewCustomer, Opening, PastedObject,
-        Reading, ReplyKey, RequestConfiguration, ScreenPopConfiguration, StepView, ValueKind,
-        WithMany, is_identifier, is_name,
+        self, AGENT, CUSTOMER, Configuration, ConfigurationError, ContactLensFile,
+        CustomerConfiguration, CustomerTable, LINK, LINK_PARTIES, NEW_CUSTOMER, NewCustomer,
+        Opening, PastedObject, Reading, ReplyKey, RequestConfiguration, ScreenPopConfiguration,
+        StepView, ValueKind, WithMany, is_identifier, is_name,
     },
     dataverse::{Method, Table, columns::KnownTable},
     history::Need,
     number,
+    recording::ObjectKind,
     request::{
         Address, Body, Condition, Convention, Linkable, OptionValue, RequestTemplate, as_template,
         parse_object,
@@ -88,7 +89,13 @@ impl Integration {
         compiler.names(&configuration);
         let mut steps = BTreeMap::new();
         for (step, view) in configuration.steps.iter() {
-            steps.insert(step, compiler.step(step, &view, &configuration));
+            let compiled = compiler.step(step, &view, &configuration);
+            if compiled.all().any(|request| request.reads_conversation)
+                && let Some(kinds) = view.object_kinds
+            {
+                compiler.check_files(step, kinds, configuration.contact_lens.file);
+            }
+            steps.insert(step, compiled);
         }
         if compiler.problems.is_empty() {
             Ok(Integration {
@@ -868,6 +875,26 @@ impl Compiler {
         needs
     }
 
+    /// Checks that a step which uses what was said is done for the files that tell it.
+    fn check_files(&mut self, step: Step, kinds: &BTreeSet<ObjectKind>, file: ContactLensFile) {
+        let originals = [ObjectKind::Analysis, ObjectKind::Transcript];
+        let redacted = [ObjectKind::RedactedAnalysis, ObjectKind::RedactedTranscript];
+        let names = |of: [ObjectKind; 2]| of.iter().any(|kind| kinds.contains(kind));
+        let missing = match file {
+            ContactLensFile::Original if !names(originals) => {
+                "name `analysis` for calls, `transcript` for chats, or both"
+            }
+            ContactLensFile::Redacted | ContactLensFile::RedactedFirst if !names(redacted) => {
+                "name `redacted-analysis`, which is read where Contact Lens redacts"
+            }
+            _ => return,
+        };
+        self.problem(format!(
+            "steps.{step}.objectKinds: the step uses ContactLens; {missing} (contactLens.file is `{}`)",
+            file.as_str()
+        ));
+    }
+
     /// What was said is read when its file comes. Of the rest the contact record tells the settings alone.
     fn check_contact_lens(&mut self, field: &str, step: Step, used: &ResponseUse) {
         let is_setting = used.field.as_deref() == Some("ConversationalAnalytics");
@@ -1008,6 +1035,30 @@ mod tests {
             (
                 json!({"/connection/environmentUri": "https://example.com/api"}),
                 "it must end after the host",
+            ),
+            (
+                json!({"/contacts": {"TRANFSER": "first-record"}}),
+                "contacts.TRANFSER: it is no initiation method",
+            ),
+            (
+                json!({"/contacts": {"TRANSFER": "first"}}),
+                "contacts.TRANSFER: unknown variant `first`",
+            ),
+            (
+                json!({"/contactLens": {"file": "both"}}),
+                "contactLens.file: unknown variant `both`",
+            ),
+            (
+                json!({"/steps/recording-available": {"objectKinds": ["analysis"], "request": {
+                    "method": "POST", "entitySet": "tasks", "body": {"description": "{{ ContactLens.Summary }}"}
+                }}}),
+                "steps.recording-available.objectKinds: the step uses ContactLens; name `redacted-analysis`",
+            ),
+            (
+                json!({"/steps/contact-completed": {"request": {
+                    "method": "POST", "entitySet": "tasks", "body": {"description": "{{ ContactLens.Summary }}"}
+                }}}),
+                "it uses ContactLens, which is known in recording-available only",
             ),
             (json!({"/connection/appId": "x"}), "connection.appId: "),
             (json!({"/connection/apiVersion": "v9.2"}), "without a `v`"),
