@@ -15,6 +15,7 @@
 use std::{
     collections::BTreeMap,
     hash::{Hash, Hasher},
+    sync::Arc,
 };
 
 use connect_dynamics::{
@@ -32,17 +33,28 @@ const CONTACT: Uuid = Uuid::from_u128(0x5d3f6a1e_9c7b_4e52_8f0a_2b1c4d6e8f90);
 /// What a worker that is alive may take.
 const LEASE: i64 = 10;
 
-/// A history that can be told from another and hashed.
-#[derive(Clone, Debug, PartialEq)]
-struct Kept(History);
+/// A history that can be told from another and hashed, by its text.
+#[derive(Clone, Debug)]
+struct Kept(Arc<(History, String)>);
+
+impl Kept {
+    fn new(history: History) -> Kept {
+        let text = serde_json::to_string(&history).expect("a history serialises");
+        Kept(Arc::new((history, text)))
+    }
+}
+
+impl PartialEq for Kept {
+    fn eq(&self, other: &Kept) -> bool {
+        self.0.1 == other.0.1
+    }
+}
 
 impl Eq for Kept {}
 
 impl Hash for Kept {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        serde_json::to_string(&self.0)
-            .expect("a history serialises")
-            .hash(state);
+        self.0.1.hash(state);
     }
 }
 
@@ -232,7 +244,7 @@ impl Request {
 
 impl World {
     fn history(&self) -> Option<&History> {
-        self.table.as_ref().map(|kept| &kept.0)
+        self.table.as_ref().map(|kept| &kept.0.0)
     }
 
     fn wake_at(&self) -> Option<Timestamp> {
@@ -289,7 +301,7 @@ impl World {
             Next::Deliver(next) if is_ours => Phase::Holds(Request::new(key_of(&next), &history)),
             _ => Phase::Idle,
         };
-        self.table = Some(Kept(history));
+        self.table = Some(Kept::new(history));
     }
 
     fn newest_history(&self) -> History {
@@ -442,7 +454,7 @@ impl Model for Contact {
                 let mut history = world.newest_history();
                 event.apply(&mut history, false, now);
                 history.park("no such", SignedDuration::from_hours(72), now);
-                world.table = Some(Kept(history));
+                world.table = Some(Kept::new(history));
                 world.unloadable -= 1;
             }
             Action::Arrives(index) => {
