@@ -93,6 +93,9 @@ pub struct History {
     /// `LastUpdateTimestamp` of the newest contact record that has come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     record_updated_at: Option<Timestamp>,
+    /// Whether a newer contact record came while nobody could say what of its step may be sent again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_outdated: bool,
 }
 
 /// What is delivered as one: a request of a step or, in a step that is done for each object of the
@@ -436,6 +439,7 @@ impl History {
             waiting_since: None,
             parked_at: None,
             record_updated_at: None,
+            is_outdated: false,
         }
     }
 
@@ -620,6 +624,12 @@ impl History {
             }
         }
         self.intend(key, now);
+    }
+
+    /// A newer contact record asks for its step, whose rules nobody knows: it is revised as soon as they are
+    /// there ([`History::claim`]).
+    pub fn revise_later(&mut self) {
+        self.is_outdated = true;
     }
 
     /// Notes of a request that it was made of the contact record of this time. A newer one that has come
@@ -928,6 +938,9 @@ impl History {
     /// and nobody else is at it, keeps it while there is, or gives it back when there is not.
     pub fn claim(&mut self, holder: &str, until: Timestamp, rules: &impl Rules, now: Timestamp) {
         self.parked_at = None;
+        if std::mem::take(&mut self.is_outdated) {
+            self.revise(&RequestKey::of(Step::ContactCompleted), rules, now);
+        }
         self.expand(rules, now);
         self.settle(rules, now);
         if let Next::Deliver(_) = self.next(rules, now) {
@@ -1026,9 +1039,10 @@ impl History {
     }
 
     /// The contact's integration cannot be loaded, so nobody can say what its steps are to send. What is
-    /// pending waits, longer each time, and fails when that has been so for `give_up_after`.
+    /// pending waits, longer each time, and fails when that has been so for `give_up_after`. So does what is to
+    /// be revised, but that it stays as it was delivered.
     pub fn park(&mut self, reason: &str, give_up_after: SignedDuration, now: Timestamp) {
-        if self.count(State::Pending) == 0 {
+        if self.count(State::Pending) == 0 && !self.is_outdated {
             return;
         }
         let waited = now.duration_since(*self.parked_at.get_or_insert(now));
@@ -1050,7 +1064,7 @@ impl History {
         } else {
             self.wake_at = Some(now + (waited / 2).clamp(PARKED.0, PARKED.1));
             let pending = self.with(State::Pending).map(|(_, step)| step.intended_at);
-            self.waiting_since = pending.min();
+            self.waiting_since = pending.min().or(self.parked_at);
         }
     }
 }
@@ -1521,6 +1535,42 @@ mod tests {
             Some(State::Failed),
             "it may have been done before"
         );
+    }
+
+    #[test]
+    fn a_newer_record_that_comes_while_the_contact_cannot_be_loaded_is_sent_when_it_can() {
+        struct Updates(WithoutStart);
+        impl Rules for Updates {
+            fn needs(&self, _: &RequestKey) -> BTreeMap<RequestKey, Need> {
+                BTreeMap::new()
+            }
+            fn is_revisable(&self, _: &RequestKey) -> bool {
+                true
+            }
+            fn without_start(&self) -> &WithoutStart {
+                &self.0
+            }
+        }
+        let rules = Updates(WithoutStart::default());
+        let completed = RequestKey::of(Step::ContactCompleted);
+        let mut history = new();
+        history.intend(&completed, at(0));
+        history.delivered(&completed, Some(ID), None, at(1));
+        history.revise_later();
+        history.park("unknown", SignedDuration::from_hours(1), at(2));
+        assert_eq!(history.state(&completed), Some(State::Delivered));
+        assert_eq!(
+            (history.wake_at(), history.waiting_since()),
+            (Some(at(62)), Some(at(2)))
+        );
+        history.claim("a", at(72), &rules, at(62));
+        assert_eq!(
+            history.next(&rules, at(62)),
+            Next::Deliver(completed.clone())
+        );
+        history.delivered(&completed, Some(ID), None, at(63));
+        history.claim("a", at(73), &rules, at(63));
+        assert_eq!((history.wake_at(), history.waiting_since()), (None, None));
     }
 
     #[test]

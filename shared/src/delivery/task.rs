@@ -179,7 +179,9 @@ impl Task {
     /// Adds the event to the contact's history and makes its step pending. Whether the step is wanted
     /// nobody can say while the integration cannot be loaded; it is looked at when it is delivered.
     pub(super) fn intend(&self, history: &mut History, now: Timestamp) {
-        self.learn(history);
+        if self.learn(history) {
+            history.revise_later();
+        }
         if let Told::Record(updated_at) = self.told {
             for key in missed(history, updated_at) {
                 history.intend(&key, now);
