@@ -250,6 +250,8 @@ impl<'a> Visit<'a> {
             if !is_time_left || !history.is_held_by(self.holder, now) {
                 return Ok(());
             }
+            // A newer contact record may come while these are sent.
+            let made_of = history.record_updated_at();
             let mut decisions = Vec::new();
             for key in history.together(&first, integration, now) {
                 let gathered = attempt::gather(
@@ -298,8 +300,6 @@ impl<'a> Visit<'a> {
             });
             let outcomes = join_all(attempts).await;
             crash::point("after-the-answer");
-            // A newer contact record may have come meanwhile.
-            let made_of = stored.history.record_updated_at();
             let apply = |history: &mut History, now| {
                 for (key, outcome) in &outcomes {
                     outcome.apply(history, key, integration, now);
