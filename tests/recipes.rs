@@ -312,6 +312,29 @@ async fn a_call_in_another_queue_makes_no_case_and_no_customer() {
 }
 
 #[tokio::test]
+async fn a_call_is_recorded_when_its_case_fails_with_the_look_up() {
+    let system = cooked("case-for-queue").await;
+    let may_not_read = "{\"method\": \"GET\", \"path\": \"/contacts\", \"effect\": {\"status\": {\"status\": 403, \"code\": \"0x80040220\"}}}";
+    system
+        .dataverse
+        .faults
+        .add(serde_json::from_str(may_not_read).unwrap());
+    deliver(&system, "contact-start", &in_queue(CONTACT, "Support")).await;
+    assert_eq!(
+        only_record(&system, "phonecalls")["activityid"],
+        CONTACT.to_string()
+    );
+    assert_none(&system, "incidents");
+    // What failed stays visible, and is done by hand when the look-up is mended.
+    let stored = system.store.load(CONTACT).await.unwrap().unwrap();
+    assert!(stored.history.failed_at().is_some());
+    ada(&system);
+    let order = json!({"contactId": CONTACT});
+    system.lambda.invoke("redelivery", &order).await;
+    only_record(&system, "incidents");
+}
+
+#[tokio::test]
 async fn a_call_in_the_queue_of_nobody_in_particular_is_recorded_without_a_case() {
     let system = cooked("case-for-queue").await;
     ada(&system);

@@ -82,6 +82,7 @@ impl Integration {
             names: BTreeMap::new(),
             customer: None,
             used: BTreeMap::new(),
+            by_look_up: BTreeSet::new(),
         };
         compiler
             .problems
@@ -122,6 +123,8 @@ struct Compiler {
     /// The step whose customer is known, as far as the steps have been compiled, and whether one is created.
     customer: Option<(Step, bool)>,
     used: BTreeMap<Place, Option<BTreeSet<String>>>,
+    /// The requests whose condition goes by a look-up: when that fails, they fail with it.
+    by_look_up: BTreeSet<Place>,
 }
 
 /// What a request uses, and how much it needs each.
@@ -151,6 +154,11 @@ impl Uses {
         let uses = self.uses.iter().map(|(used, need)| (used, *need, false));
         let strict = self.strict.iter().map(|used| (used, Need::Expected, true));
         uses.chain(strict)
+    }
+
+    fn go_by_look_up(&self) -> bool {
+        let mut strict = self.strict.iter();
+        strict.any(|used| matches!(used.source, Source::Customer | Source::Agent))
     }
 
     fn read_conversation(&self) -> bool {
@@ -288,6 +296,9 @@ impl Compiler {
                 .map(|sent: &CompiledRequest| sent.place.clone())
                 .collect();
             let needs = self.needs(field, &place, &sent, &uses);
+            if uses.go_by_look_up() {
+                self.by_look_up.insert(place.clone());
+            }
             let reads_conversation = uses.read_conversation();
             if let Some(template) = template {
                 if is_main && self.names_requests {
@@ -868,7 +879,17 @@ impl Compiler {
                         continue;
                     }
                     self.note_use(&needed, used);
-                    add(needed, if reads { without_look_up } else { need });
+                    // A case that cannot be made of a customer nobody could look for is no reason to lose the
+                    // call that would have named it.
+                    let is_by_look_up = self.by_look_up.contains(&needed);
+                    add(
+                        needed,
+                        if reads || is_by_look_up {
+                            without_look_up
+                        } else {
+                            need
+                        },
+                    );
                 }
             }
         }
