@@ -289,6 +289,9 @@ async fn contacts_of_a_kind_that_is_ignored_leave_no_record() {
     assert_reply!(reply, {"status": "skipped", "message": contains("MONITOR")});
     let reply = complete(&system, &record(LEG, monitored)).await;
     assert_reply!(reply, {"status": "skipped", "message": contains("MONITOR"), "recordId": null});
+    let kept = system.store.load(LEG).await.unwrap().unwrap();
+    let kept = serde_json::to_string(&kept.history).unwrap();
+    assert!(!kept.contains("555"), "nothing of it is kept: {kept}");
     // No flow has started this one.
     let outbound = json!({"InitiationMethod": "OUTBOUND"});
     complete(&system, &record(CONTACT, outbound.clone())).await;
@@ -373,7 +376,7 @@ async fn a_leg_waits_for_the_first_legs_record() {
         &flow(LEG, leg(json!({})), json!({})),
     )
     .await;
-    assert_reply!(page, {"recordId": CONTACT});
+    assert_reply!(page, {"recordId": null});
     complete(&system, &version(1)).await;
     eventually("the leg is on the first leg's record", async || {
         system.redeliver().await.unwrap();
@@ -530,10 +533,89 @@ async fn what_was_said_in_an_excluded_category_stays_where_it_is() {
     })
     .await;
     let before = only_record(&system, "phonecalls");
-    assert_reply!(arrives(&system, REDACTED, &analysis("[PII]")).await, {"status": "delivered"});
-    let transcript = "ChatTranscripts/2026/02/04/ID_20260204T21:14_UTC.json";
-    assert_reply!(arrives(&system, transcript, &analysis("hello")).await, {"status": "skipped"});
+    let reply = arrives(&system, REDACTED, &analysis("[PII]")).await;
+    assert_reply!(reply, {"status": "delivered"});
+    // Nobody knows the categories of these.
+    let redacted =
+        "Analysis/Chat/Redacted/2026/02/04/ID_transcript_redacted_2026-02-04T21:24:16Z.json";
+    for transcript in [
+        "ChatTranscripts/2026/02/04/ID_20260204T21:14_UTC.json",
+        redacted,
+    ] {
+        let reply = arrives(&system, transcript, &analysis("hello")).await;
+        assert_reply!(reply, {"status": "skipped"});
+    }
+    let mut uncertain: Json = serde_json::from_str(&analysis("hello")).unwrap();
+    uncertain["Categories"]["MatchedCategories"] = json!([]);
+    uncertain["JobDetails"] =
+        json!({"SkippedAnalysis": [{"Feature": "CATEGORIZATION", "ReasonCode": "QUOTA_EXCEEDED"}]});
+    let other = REDACTED.replace("21:24", "21:34");
+    arrives(&system, &other, &uncertain.to_string()).await;
     assert_eq!(only_record(&system, "phonecalls"), before);
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_holds_nothing_else_up() {
+    let system = started(|configuration| {
+        completing(configuration);
+        with_conversation(configuration);
+    })
+    .await;
+    system.s3.faults.add(Fault {
+        method: String::new(),
+        path: String::new(),
+        times: 100,
+        effect: Effect::refused(403, "AccessDenied"),
+    });
+    let reply = arrives(&system, REDACTED, &analysis("hello")).await;
+    assert_reply!(reply, {"status": "pending", "message": contains("s3:GetObject")});
+    assert_reply!(complete(&system, &version(1)).await, {"status": "delivered"});
+    assert_eq!(only_record(&system, "phonecalls")["subcategory"], "1");
+}
+
+#[tokio::test]
+async fn an_action_that_may_have_been_done_is_not_done_again_when_its_file_cannot_be_read() {
+    let system = started(|configuration| {
+        with_conversation(configuration);
+        configuration["steps"]["recording-available"]["request"] = json!({
+            "method": "POST", "entitySet": "phonecalls",
+            "queryString": "(STEP2-Response.activityid)/Microsoft.Dynamics.CRM.AddToQueue",
+            "body": {"text": "{{ ContactLens.Transcript }}"}
+        });
+    })
+    .await;
+    let arrived = object_created(CONTACT, REDACTED);
+    system.dataverse.faults.add(Fault {
+        method: "POST".into(),
+        path: String::new(),
+        times: 1,
+        effect: Effect::CloseAfter,
+    });
+    arrives(&system, REDACTED, &analysis("hello")).await;
+    let stored = system.store.load(CONTACT).await.unwrap().unwrap();
+    let sent = rewritten(&stored.history, |history| {
+        // As when the function is stopped before it stores the answer.
+        let key = arrived["detail"]["object"]["key"].as_str().unwrap();
+        let request = &mut history["steps"][format!("recording-available/{key}")];
+        request["state"] = "pending".into();
+        request["sentAt"] = "2026-02-04T21:24:16Z".into();
+        request["dueAt"] = "2026-02-04T21:24:16Z".into();
+    });
+    let mut stored = stored;
+    stored.history = sent;
+    system.store.save(&mut stored, 30).await.unwrap();
+    system.dataverse.take_exchanges();
+    // A function that may not read the file comes first.
+    invoke(&system, "contact-end", &event("contact-end")).await;
+    let order = json!({"contactId": CONTACT});
+    let posts = |system: &System| {
+        let exchanges = system.dataverse.take_exchanges();
+        exchanges.iter().filter(|it| it.method == "POST").count()
+    };
+    assert_eq!(posts(&system), 0);
+    let stored = system.store.load(CONTACT).await.unwrap().unwrap();
+    assert!(stored.history.failed_at().is_some(), "a person decides");
+    system.lambda.invoke("redelivery", &order).await;
 }
 
 #[tokio::test]

@@ -288,7 +288,7 @@ pub async fn run(system: &System, events: &[Event], out: &mut impl Write) -> io:
         write_fields(out, in_order(&reply))?;
         if invoked.is_error {
             problems.push(format!("{step}: the function fails: {reply}"));
-        } else if reply["status"] == "delivered" {
+        } else if reply["status"] == "delivered" || is_not_wanted(&reply) {
         } else if let Some(message) = not_modelled {
             untried.push(format!("{step}: {message}"));
         } else if !has_sent && !untried.is_empty() {
@@ -341,6 +341,12 @@ pub async fn run(system: &System, events: &[Event], out: &mut impl Write) -> io:
         None => problems.push("there is no page to open for the agent".into()),
     }
     Ok(Outcome { problems, untried })
+}
+
+/// Whether the configuration does not want the step for this contact, and so all is well.
+fn is_not_wanted(reply: &Json) -> bool {
+    let message = reply["message"].as_str().unwrap_or_default();
+    reply["status"] == "skipped" && message.starts_with("it is not wanted")
 }
 
 /// The stand-in's words where it cannot try a request.

@@ -135,6 +135,7 @@ impl AnalysisError {
 /// What a Contact Lens analysis or a chat transcript tells, bounded in size.
 pub struct Analysis {
     categories: Vec<String>,
+    has_all_categories: bool,
     told: Map<String, Value>,
 }
 
@@ -144,6 +145,13 @@ impl Analysis {
     #[must_use]
     pub fn categories(&self) -> &[String] {
         &self.categories
+    }
+
+    /// Whether [`Analysis::categories`] are all that the contact matched: not in a transcript alone, when
+    /// Contact Lens has left them out, or when there are more than are kept.
+    #[must_use]
+    pub fn has_all_categories(&self) -> bool {
+        self.has_all_categories
     }
 
     /// What templates see as `ContactLens`. Each member is there only when the file tells it:
@@ -264,6 +272,9 @@ struct Reading {
     reason: Option<String>,
     language: Option<String>,
     categories: Vec<String>,
+    /// Whether the file has the member `Categories`, and whether some are missing in it all the same.
+    has_categories: bool,
+    lacks_categories: bool,
     /// The best summary so far and its rank; the lower of two ranks is better.
     summary: Option<(usize, String)>,
     figures: BTreeMap<&'static str, f64>,
@@ -288,12 +299,14 @@ impl Reading {
             ["JobDetails", .., "ReasonCode"] => {
                 self.reason = self.reason.take().or_else(|| code(text));
             }
+            ["JobDetails", .., "Feature"] => self.lacks_categories |= text == "CATEGORIZATION",
             ["LanguageCode"] | ["Configuration", "LanguageLocale"] => {
                 self.language = Some(entry(text));
             }
             ["Categories", "MatchedCategories"] if self.categories.len() < LIST_LIMIT => {
                 self.categories.push(entry(text));
             }
+            ["Categories", "MatchedCategories"] => self.lacks_categories = true,
             ["ContactSummary", part @ .., "Content"] => {
                 let part = part.last().copied();
                 let rank = SUMMARIES.iter().position(|name| Some(*name) == part);
@@ -471,8 +484,11 @@ impl Reading {
         tell("LanguageCode", language.map(Value::from));
         tell("Transcript", self.transcript().map(Value::from));
         self.categories.retain(|category| !category.is_empty());
-        let categories = self.categories;
-        Ok(Analysis { categories, told })
+        Ok(Analysis {
+            has_all_categories: self.has_categories && !self.lacks_categories,
+            categories: self.categories,
+            told,
+        })
     }
 
     /// What was measured, by role, and for the whole contact if the file tells it.
@@ -660,6 +676,7 @@ impl<'de> Visitor<'de> for Node<'_> {
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         self.tell(|reading, keys| reading.begin(keys, true));
         while let Some(key) = map.next_key::<String>()? {
+            self.reading.has_categories |= self.keys.is_empty() && key == "Categories";
             self.reading.recognized |= self.keys.is_empty() && TOP_LEVEL.contains(&key.as_str());
             self.keys.push(key);
             map.next_value_seed(self.below())?;
@@ -930,6 +947,22 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_may_be_missing_of_the_categories_is_known() {
+        let many = vec!["a"; LIST_LIMIT + 1];
+        let all = |file: &str| read(file.as_bytes()).unwrap().has_all_categories();
+        assert!(all(VOICE) && all(CHAT));
+        assert!(all(r#"{"Categories": {"MatchedCategories": []}}"#));
+        for file in [
+            VOICE_NEW,
+            CHAT_TRANSCRIPT,
+            r#"{"Transcript": []}"#,
+            &json!({"Categories": {"MatchedCategories": many}}).to_string(),
+        ] {
+            assert!(!all(file), "{file}");
+        }
+    }
 
     const VOICE: &str = include_str!("../tests/analysis/voice.json");
     const VOICE_NEW: &str = include_str!("../tests/analysis/voice-new.json");

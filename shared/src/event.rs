@@ -251,7 +251,12 @@ mod tests {
     }
 
     #[test]
-    fn tells_the_three_kinds_apart_by_shape() {
+    fn tells_the_four_kinds_apart_by_shape() {
+        let record = json!({"ContactId": "x", "LastUpdateTimestamp": "2026-02-04T21:20:00.5Z"});
+        assert!(
+            matches!(Event::parse(record), Ok(Event::Record(record)) if record.record["ContactId"] == "x")
+        );
+        assert!(refusal(json!({"ContactId": "x"})).contains("LastUpdateTimestamp"));
         let flow = json!({"Name": "ContactFlowEvent", "Details": {"ContactData": {"ContactId": "x"}, "Parameters": null}});
         assert!(
             matches!(Event::parse(flow), Ok(Event::Flow(flow)) if flow.contact_data["ContactId"] == "x")

@@ -164,6 +164,8 @@ const SLOW_LOOK_UP: SignedDuration = SignedDuration::from_mins(15);
 
 /// Why a request is skipped that needed another.
 const ORPHANED: &str = "it needs the response of a step that never ran for this contact";
+/// Why a request waits that would be made of a file which may still be redacted.
+pub const AWAITS_REDACTED: &str = "it waits for the redacted file, if there is to be one";
 /// How the reason begins of a request that the configuration does not want sent for this contact. Nothing
 /// is wrong with that, and its event coming again does not change it.
 const NOT_WANTED: &str = "it is not wanted: ";
@@ -245,6 +247,11 @@ pub trait Rules {
     /// then nothing is missing for good.
     fn is_told_later(&self, _key: &RequestKey, _needed: &RequestKey) -> bool {
         false
+    }
+
+    /// Whether those behind a request wait for it when it is not due.
+    fn holds_up_others(&self, _key: &RequestKey) -> bool {
+        true
     }
 
     /// Whether a request that was delivered is sent again when a newer contact record comes: an update is, and
@@ -550,10 +557,15 @@ impl History {
     /// changes, and false is returned, when what is known is as new: the record is delivered at least once,
     /// and in any order.
     pub fn learn_record(&mut self, attributes: &Attributes, updated_at: Option<Timestamp>) -> bool {
-        if self.record_updated_at.is_some() && updated_at <= self.record_updated_at {
+        let known = self.attributes.get(&Step::ContactCompleted);
+        if self.record_updated_at.is_some()
+            && (updated_at < self.record_updated_at
+                // Of two changes in one second the one that comes last counts.
+                || updated_at == self.record_updated_at && known == Some(attributes))
+        {
             return false;
         }
-        let is_new = updated_at.is_some() || !self.attributes.contains_key(&Step::ContactCompleted);
+        let is_new = updated_at.is_some() || known.is_none();
         self.attributes
             .insert(Step::ContactCompleted, attributes.clone());
         self.record_updated_at = updated_at;
@@ -576,16 +588,18 @@ impl History {
     pub fn belong_to(&mut self, integration: &str, now: Timestamp) {
         let is_free = self.lease.as_ref().is_none_or(|lease| lease.until <= now);
         let is_sent = |step: &RequestHistory| step.record_id.is_some() || step.response.is_some();
-        if integration != self.integration
-            && is_free
-            && !self.with(State::Delivered).any(|(_, step)| is_sent(step))
-        {
+        if integration != self.integration && is_free && !self.requests.values().any(is_sent) {
             integration.clone_into(&mut self.integration);
             // Another configuration may want what the former one did not.
-            for request in self.requests.values_mut() {
-                if request.is_not_wanted() {
-                    *request = RequestHistory::new(request.sequence, request.place, now);
-                }
+            self.want_again(now);
+        }
+    }
+
+    /// What the configuration did not want may be wanted by now.
+    pub fn want_again(&mut self, now: Timestamp) {
+        for request in self.requests.values_mut() {
+            if request.is_not_wanted() {
+                *request = RequestHistory::new(request.sequence, request.place, now);
             }
         }
     }
@@ -667,10 +681,12 @@ impl History {
         self.requests.entry(key.clone()).or_insert(new);
     }
 
-    /// More is known of the contact's objects: those whose requests wait for their time are looked at now.
+    /// A redacted file is there, or it is known whether there will be one: the requests that wait for it are
+    /// looked at now.
     pub fn hurry_objects(&mut self, now: Timestamp) {
-        for (key, request) in &mut self.requests {
-            if key.is_of_object() && request.state == State::Pending {
+        for request in self.requests.values_mut() {
+            let waits = request.reason.as_deref() == Some(AWAITS_REDACTED);
+            if waits && request.state == State::Pending {
                 request.due_at = Some(now);
             }
         }
@@ -756,6 +772,7 @@ impl History {
     pub fn skipped(&mut self, key: &RequestKey, reason: String, now: Timestamp) {
         if let Some(step) = self.pending(key) {
             step.state = State::Skipped;
+            step.response = None;
             step.reason = Some(reason);
             step.due_at = None;
             step.updated_at = now;
@@ -779,6 +796,9 @@ impl History {
         step.attempts += 1;
         step.first_tried_at.get_or_insert(now);
         step.sent_at = None;
+        if to == State::Failed {
+            step.response = None;
+        }
         step.state = to;
         step.reason = reason;
         step.due_at = None;
@@ -809,7 +829,7 @@ impl History {
             match request.due_at {
                 Some(due) if due > now => {
                     let due = later.map_or(due, |later| later.min(due));
-                    if !self.is_slow(key, rules, now) {
+                    if !self.is_slow(key, rules, now) && rules.holds_up_others(key) {
                         return Next::At(due);
                     }
                     later = Some(due);

@@ -5,10 +5,11 @@
 //!
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>
 
-use std::{fmt, future::Future, pin::Pin};
+use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 use aws_config::SdkConfig;
 use aws_sdk_s3::{Client, error::ProvideErrorMetadata};
+use tokio::sync::Semaphore;
 use tokio_util::io::SyncIoBridge;
 
 use crate::{
@@ -35,7 +36,7 @@ pub enum ReadError {
     #[error("the object {key} is not in the bucket {bucket} any more")]
     Gone { bucket: String, key: String },
     #[error(
-        "the function may not read {key} in the bucket {bucket} ({reason}); its role needs s3:GetObject for it, and kms:Decrypt for the bucket's key, if it has one of its own"
+        "the function may not read {key} in the bucket {bucket} ({reason}); its role needs s3:GetObject for it, and kms:Decrypt for the bucket's key, if it has one of its own. S3 says the same of an object that is gone"
     )]
     Forbidden {
         bucket: String,
@@ -55,16 +56,25 @@ impl ReadError {
     }
 }
 
+/// How many objects are read at the same time. Of each some megabytes are held.
+const READERS: usize = 2;
+
 /// S3.
 #[derive(Debug)]
-pub struct S3(Client);
+pub struct S3 {
+    client: Client,
+    readers: Arc<Semaphore>,
+}
 
 impl S3 {
     pub fn new(config: &SdkConfig) -> S3 {
         // An address that is given is this machine's, where no bucket has a name of its own.
         let is_local = config.endpoint_url().is_some();
         let config = aws_sdk_s3::config::Builder::from(config).force_path_style(is_local);
-        S3(Client::from_conf(config.build()))
+        S3 {
+            client: Client::from_conf(config.build()),
+            readers: Arc::new(Semaphore::new(READERS)),
+        }
     }
 
     async fn get(&self, object: &RecordedObject) -> Result<Analysis, ReadError> {
@@ -73,7 +83,15 @@ impl S3 {
             key: key.clone(),
             reason,
         };
-        let got = self.0.get_object().bucket(bucket).key(key).send().await;
+        let reader = self.readers.clone().acquire_owned().await;
+        let reader = reader.map_err(|error| unavailable(error.to_string()))?;
+        let got = self
+            .client
+            .get_object()
+            .bucket(bucket)
+            .key(key)
+            .send()
+            .await;
         let got = got.map_err(|error| {
             let status = error
                 .raw_response()
@@ -91,8 +109,13 @@ impl S3 {
                 _ => unavailable(reason),
             }
         })?;
-        let reader = SyncIoBridge::new(got.body.into_async_read());
-        let read = tokio::task::spawn_blocking(move || analysis::read(reader)).await;
+        let body = SyncIoBridge::new(got.body.into_async_read());
+        let read = tokio::task::spawn_blocking(move || {
+            // Also when nobody waits for it any more.
+            let _reader = reader;
+            analysis::read(body)
+        });
+        let read = read.await;
         match read {
             Ok(Ok(analysis)) => Ok(analysis),
             Ok(Err(error)) if matches!(error, AnalysisError::Io(_)) => {

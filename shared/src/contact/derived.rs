@@ -118,7 +118,8 @@ impl Attributes {
             "expired"
         } else if attempts > 0 {
             "missed"
-        } else if !has("Queue") {
+        } else if self.field("Queue", "EnqueueTimestamp").is_none() {
+            // A flow may have chosen a queue that the contact never came into.
             "self-service"
         } else if reason == Some("CONTACT_FLOW_DISCONNECT") {
             "ended-in-flow"
@@ -202,6 +203,12 @@ mod tests {
                 "ended-in-flow",
             ),
             (json!({}), "inbound", "self-service"),
+            // A flow has chosen a queue, and the caller hung up before.
+            (
+                json!({"Queue": {"Name": "Sales"}}),
+                "inbound",
+                "self-service",
+            ),
             (
                 json!({"Queue": queue, "TransferredToEndpoint": {"Address": "+15555550123", "Type": "TELEPHONE_NUMBER"}}),
                 "inbound",

@@ -10,7 +10,7 @@ use tokio::time::{Duration, Instant, timeout_at};
 use crate::{
     configuration::NEW_CUSTOMER,
     dataverse::{DynamicsError, Repeats, Request, Response},
-    history::{History, RequestHistory, RequestKey, State, Unmet, backoff},
+    history::{AWAITS_REDACTED, History, RequestHistory, RequestKey, State, Unmet, backoff},
     integration::{
         AgentQuery, Conversation, CustomerQuery, Integration, RenderError, Rendered, Sending,
     },
@@ -73,6 +73,10 @@ pub(super) async fn gather(
     deadline: Instant,
 ) -> Result<Gathered, Outcome> {
     let mut gathered = Gathered::default();
+    if history.request(key).is_some_and(|it| it.sent_at.is_some()) {
+        // It may have been done, and is not made again.
+        return Ok(gathered);
+    }
     if key.step() == Step::ContactStart
         && let Some(first) = integration.first_contact(history)
     {
@@ -84,8 +88,7 @@ pub(super) async fn gather(
         Conversation::None => {}
         Conversation::NotWanted(reason) => return Err(Outcome::NotWanted(reason)),
         Conversation::Wait(delay) => {
-            let reason = "it waits for the redacted file, if there is to be one".to_owned();
-            return Err(Outcome::Postponed(reason, delay));
+            return Err(Outcome::Postponed(AWAITS_REDACTED.to_owned(), delay));
         }
         Conversation::Read(object) => {
             let Some(objects) = objects else {
@@ -150,48 +153,52 @@ fn adopt(
     let request = history.request(key)?;
     let waited = now.duration_since(request.intended_at);
     let configuration = integration.configuration();
-    let is_over = |limit: SignedDuration| waited >= limit;
     let later = |reason: &str| {
         let delay = backoff(request.attempts).min(SignedDuration::from_mins(1));
         Some(Outcome::Postponed(reason.to_owned(), delay))
     };
+    let until = |limit: SignedDuration, reason: &str| {
+        if waited < limit { later(reason) } else { None }
+    };
     let patience = SignedDuration::from_mins(configuration.without_start.after_minutes.into());
+    let give_up = SignedDuration::from_hours(configuration.give_up_after_hours.into());
     if first.is_some_and(|first| first.integration() != history.integration()) {
         // It is in another environment.
         return None;
     }
-    let Some(first) = first.and_then(|first| first.request(key)) else {
-        return if is_over(patience) {
-            None
-        } else {
-            later("it waits for the record of the contact's first leg")
-        };
+    let main = first.and_then(|first| first.request(&key.main()));
+    let Some((first, main)) = first.zip(main) else {
+        return until(
+            patience,
+            "it waits for the record of the contact's first leg",
+        );
     };
-    match first.state {
-        State::Delivered => {
-            let response = Response {
-                status: 200,
-                body: first.response.clone().unwrap_or_default(),
-                record_id: first.record_id,
-                attempts: 0,
-                was_there: true,
-            };
-            Some(Outcome::Delivered(Box::new(response), Vec::new()))
+    match main.state {
+        State::Pending => until(give_up, "the record of the contact's first leg is pending"),
+        // The same may be wanted of this leg.
+        State::Skipped if main.is_not_wanted() => None,
+        State::Skipped | State::Failed => {
+            until(patience, "the contact's first leg has no record yet")
         }
-        State::Skipped if first.is_not_wanted() => {
-            let reason = first.reason.as_deref().unwrap_or_default();
-            Some(Outcome::NotWanted(format!("of its first leg {reason}")))
-        }
-        State::Pending => {
-            let hours = configuration.give_up_after_hours;
-            if is_over(SignedDuration::from_hours(hours.into())) {
-                None
-            } else {
-                later("the record of the contact's first leg is pending")
+        State::Delivered => match first.request(key) {
+            Some(first) if first.state == State::Delivered => {
+                let response = Response {
+                    status: 200,
+                    body: first.response.clone().unwrap_or_default(),
+                    record_id: first.record_id,
+                    attempts: 0,
+                    was_there: true,
+                };
+                Some(Outcome::Delivered(Box::new(response), Vec::new()))
             }
-        }
-        State::Skipped | State::Failed if is_over(patience) => None,
-        State::Skipped | State::Failed => later("the contact's first leg has no record yet"),
+            Some(first) if first.state == State::Pending => {
+                until(give_up, "the same is pending for the contact's first leg")
+            }
+            // What the first leg did without, the record does without.
+            _ => Some(Outcome::NotWanted(
+                "the record is that of the contact's first leg".into(),
+            )),
+        },
     }
 }
 
@@ -207,15 +214,15 @@ pub(super) fn decide(
         let reason = unknown_outcome(&format!("no answer to the request of {sent_at} was stored"));
         return settle(key, history, Outcome::InDoubt(reason));
     }
-    if let Some(unmet) = history.unmet(key, integration) {
-        return settle(key, history, Outcome::Unmet(unmet));
-    }
     if key.step() == Step::ContactStart && integration.first_contact(history).is_some() {
         let first = gathered.first.as_ref().map(|stored| &stored.history);
         let adopted = adopt(key, history, first, integration, Timestamp::now());
         if let Some(outcome) = adopted {
             return settle(key, history, outcome);
         }
+    }
+    if let Some(unmet) = history.unmet(key, integration) {
+        return settle(key, history, Outcome::Unmet(unmet));
     }
     let rendered = match integration.render(key, history, gathered.said.as_ref()) {
         Ok(rendered) => rendered,
@@ -351,7 +358,9 @@ impl Attempt<'_> {
     fn judge(&self, error: &DynamicsError, request: &Request) -> Outcome {
         let hours = self.loaded.integration.configuration().give_up_after_hours;
         let state = self.history.request(self.key);
-        judge(error, request, state, hours, Timestamp::now())
+        // Dynamics' words may quote what was said, which is not kept.
+        let keeps_detail = !self.loaded.integration.reads_conversation(self.key);
+        judge(error, request, state, hours, keeps_detail, Timestamp::now())
     }
 
     /// As [`Attempt::judge`], but a table that may not be read, or a customer who may not be made, is no reason for the step's record to wait until
@@ -389,6 +398,7 @@ fn judge(
     request: &Request,
     step: Option<&RequestHistory>,
     give_up_after_hours: u32,
+    keeps_detail: bool,
     now: Timestamp,
 ) -> Outcome {
     let is_unknown = !request.is_repeatable() && error.may_have_been_done();
@@ -404,7 +414,10 @@ fn judge(
     if is_given_up {
         reason = format!("given up after {give_up_after_hours} hours: {reason}");
     }
-    if let Some(detail) = error.detail().filter(|detail| !detail.is_empty()) {
+    if let Some(detail) = error
+        .detail()
+        .filter(|detail| keeps_detail && !detail.is_empty())
+    {
         // For the table only; the log and the reply get the error's own text.
         let _ = write!(reason, "\nDynamics says: {detail}");
     }

@@ -140,9 +140,20 @@ impl Task {
         integration: &Integration,
         now: Timestamp,
     ) {
+        let before = history.clone();
         let is_new = self.learn_if_ours(history, integration);
         if let Some(reason) = integration.ignores(history) {
+            // Nothing of the contact is kept.
+            *history = before;
             return history.skip(&self.key, &reason, now);
+        }
+        let start = Step::ContactStart;
+        if self.key.step() == start
+            && !before.has_heard_of(start)
+            && integration.leaves_start_to_flows(history)
+        {
+            // What was not wanted without a flow is wanted now.
+            history.want_again(now);
         }
         if let Told::Record(updated_at) = self.told {
             if self.is_forgotten(history, updated_at, integration) {

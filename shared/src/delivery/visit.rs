@@ -268,6 +268,10 @@ impl<'a> Visit<'a> {
                 };
                 decisions.push((key, decision));
             }
+            if Instant::now() + MIN_DELIVERY > self.patience {
+                // What was said took all the time to read.
+                return Ok(());
+            }
             let is_action = decisions[0].1.must_not_be_repeated();
             if is_action {
                 let sending = |history: &mut History, now| history.sending(&first, now);

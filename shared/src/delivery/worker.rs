@@ -108,7 +108,10 @@ impl Worker {
         let task = match Task::read(step, invocation.payload.clone(), &self.folders) {
             Ok(task) => task,
             Err(Refusal::Malformed(reason)) => {
-                tracing::error!(%step, outcome = "failed", reason, "the event cannot be read");
+                if invocation.is_queued {
+                    metrics::not_stored();
+                }
+                tracing::error!(%step, request_id = invocation.request_id, outcome = "failed", reason, "the event cannot be read");
                 return Ok(Reply::new(Status::Failed).message(reason));
             }
             Err(Refusal::Ignored(reason)) => {

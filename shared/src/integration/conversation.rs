@@ -16,7 +16,8 @@ use crate::{
 
 /// How long an original file waits for a redacted one, when nobody has told whether there will be one.
 /// Contact Lens writes both analyses when its job is done; a chat's transcript is there minutes before.
-const ANALYSIS_WITHIN: SignedDuration = SignedDuration::from_mins(2);
+/// An event that could not be stored at once comes again after three minutes.
+const ANALYSIS_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 const TRANSCRIPT_WITHIN: SignedDuration = SignedDuration::from_mins(15);
 
 /// What is to be read before a request is made.
@@ -41,6 +42,11 @@ enum Redaction {
 }
 
 impl Integration {
+    /// Whether a request uses what was said in the contact.
+    pub fn reads_conversation(&self, key: &RequestKey) -> bool {
+        self.compiled(key).is_some_and(|it| it.reads_conversation)
+    }
+
     /// What is to be read before a request is made.
     pub fn conversation<'a>(
         &self,
@@ -48,20 +54,14 @@ impl Integration {
         history: &'a History,
         now: Timestamp,
     ) -> Conversation<'a> {
-        let reads = self.compiled(key).is_some_and(|it| it.reads_conversation);
+        let reads = self.reads_conversation(key);
         let Some(object) = history.object(key).filter(|_| reads) else {
             return Conversation::None;
         };
         let not_wanted = |reason: &str| Conversation::NotWanted(reason.to_owned());
         let file = self.configuration.contact_lens.file;
         match object.kind {
-            ObjectKind::RedactedAnalysis | ObjectKind::RedactedTranscript => match file {
-                ContactLensFile::Original => not_wanted("the original file is read"),
-                ContactLensFile::Redacted | ContactLensFile::RedactedFirst => {
-                    Conversation::Read(object)
-                }
-            },
-            ObjectKind::Transcript
+            ObjectKind::Transcript | ObjectKind::RedactedTranscript
                 if !self
                     .configuration
                     .contact_lens
@@ -70,6 +70,12 @@ impl Integration {
             {
                 not_wanted("a transcript alone does not tell its categories, and some are excluded")
             }
+            ObjectKind::RedactedAnalysis | ObjectKind::RedactedTranscript => match file {
+                ContactLensFile::Original => not_wanted("the original file is read"),
+                ContactLensFile::Redacted | ContactLensFile::RedactedFirst => {
+                    Conversation::Read(object)
+                }
+            },
             ObjectKind::Analysis | ObjectKind::Transcript => match file {
                 ContactLensFile::Original => Conversation::Read(object),
                 ContactLensFile::Redacted => not_wanted("only redacted files are read"),
@@ -96,11 +102,12 @@ impl Integration {
         }
     }
 
-    /// What templates see of a conversation; nothing when it is of an excluded category.
+    /// What templates see of a conversation; nothing when it is of an excluded category, or may be.
     pub fn said(&self, analysis: Analysis) -> Map<String, Json> {
         let excluded = &self.configuration.contact_lens.exclude_categories;
         let mut categories = analysis.categories().iter();
-        if categories.any(|category| excluded.contains(category)) {
+        let is_certain = excluded.is_empty() || analysis.has_all_categories();
+        if !is_certain || categories.any(|category| excluded.contains(category)) {
             Map::new()
         } else {
             analysis.into_json()
@@ -113,30 +120,34 @@ fn redaction(history: &History) -> Redaction {
         return Redaction::Some;
     }
     let attributes = history.attributes();
-    // The contact record's names, and a contact event's, which begin with a small letter.
+    let settings = attributes.get("ContactLens");
     let path = [
         "ConversationalAnalytics",
         "Configuration",
         "RedactionConfiguration",
-        "Policy",
     ];
-    let policy = path
-        .iter()
-        .try_fold(attributes.get("ContactLens"), |value, name| {
-            let fields = value?.as_object()?;
-            let mut fields = fields.iter();
-            let field = fields.find(|(field, _)| field.eq_ignore_ascii_case(name));
-            Some(field.map(|(_, value)| value))
-        });
-    match policy.flatten().and_then(Json::as_str) {
+    let redaction = path.iter().try_fold(settings, |value, name| {
+        Some(field(value?, name)).filter(Option::is_some)
+    });
+    let text = |name| redaction.flatten().and_then(|it| field(it, name)?.as_str());
+    let is =
+        |text: Option<&str>, value: &str| text.is_some_and(|it| it.eq_ignore_ascii_case(value));
+    let (behavior, policy) = (text("Behavior"), text("Policy"));
+    if is(behavior, "disable") || is(policy, "none") {
+        Redaction::None
+    } else if policy.is_some() {
+        Redaction::Some
+    } else if history.record_updated_at().is_some() && settings.is_none() {
         // A contact record tells of Contact Lens wherever it was on.
-        None if history.record_updated_at().is_some()
-            && attributes.get("ContactLens").is_none() =>
-        {
-            Redaction::None
-        }
-        None => Redaction::Unknown,
-        Some(policy) if policy.eq_ignore_ascii_case("none") => Redaction::None,
-        Some(_) => Redaction::Some,
+        Redaction::None
+    } else {
+        Redaction::Unknown
     }
+}
+
+/// A field by its name in the contact record; a contact event's begins with a small letter.
+fn field<'a>(value: &'a Json, name: &str) -> Option<&'a Json> {
+    let mut fields = value.as_object()?.iter();
+    let field = fields.find(|(field, _)| field.eq_ignore_ascii_case(name));
+    field.map(|(_, value)| value)
 }

@@ -542,10 +542,10 @@ impl Integration {
         (is_certain
             && request.creates_with_our_id()
             && start.is_none_or(|start| start.state == State::Pending))
-        .then(|| {
-            let owner = self.first_contact(history);
-            record_id(owner.unwrap_or(history.contact_id()), &key)
-        })
+        // Which record a later leg has is known when its first one's is.
+        .then_some(())
+        .filter(|()| self.first_contact(history).is_none())
+        .map(|()| record_id(history.contact_id(), &key))
     }
 
     /// The customer, as templates see it; none where none was looked for.
@@ -713,6 +713,11 @@ impl Rules for Integration {
 
     fn is_told_later(&self, key: &RequestKey, needed: &RequestKey) -> bool {
         *needed == key.named(CUSTOMER) && !self.links(key).is_empty()
+    }
+
+    fn holds_up_others(&self, key: &RequestKey) -> bool {
+        // A file that cannot be read, or waits for a redacted one, is nobody else's business.
+        !self.reads_conversation(key)
     }
 
     fn is_revisable(&self, key: &RequestKey) -> bool {
