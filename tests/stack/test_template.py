@@ -623,6 +623,7 @@ class Roles(unittest.TestCase):
                 [
                     {"Fn::GetAtt": ["InstanceStorage", "KeyArn"]},
                     {"Fn::GetAtt": ["InstanceStorage", "TranscriptsKeyArn"]},
+                    {"Fn::GetAtt": ["InstanceStorage", "EmailMessagesKeyArn"]},
                 ],
                 {"StringEquals": {"kms:ViaService": {"Fn::Sub": "s3.${AWS::Region}.amazonaws.com"}}},
             ],

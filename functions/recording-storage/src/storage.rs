@@ -151,7 +151,7 @@ impl Storage {
     /// | `Buckets` | all buckets, with commas between them |
     /// | `RecordingsBucket`, `RecordingsPrefix` and so on for each of [`RESOURCES`] | the bucket, and what the keys begin with |
     /// | `ChatAnalysesBucket`, `EmailAnalysesBucket` | where Contact Lens writes the analyses of chats and e-mails, if not to `BucketName` |
-    /// | `KeyArn`, `TranscriptsKeyArn` | the KMS key of recordings and of transcripts |
+    /// | `KeyArn`, `TranscriptsKeyArn`, `EmailMessagesKeyArn` | the KMS key of recordings, of transcripts and of e-mails |
     /// | `Folders` | for the functions: where is what, as `Folders` reads it |
     pub(crate) fn attributes(&self) -> HashMap<String, String> {
         let mut attributes = HashMap::new();
@@ -172,7 +172,11 @@ impl Storage {
             let bucket = bucket.filter(|bucket| named.insert(bucket));
             attributes.insert(name.into(), bucket.unwrap_or(NO_BUCKET).to_owned());
         }
-        for (resource, name) in [(RECORDINGS, "KeyArn"), (TRANSCRIPTS, "TranscriptsKeyArn")] {
+        for (resource, name) in [
+            (RECORDINGS, "KeyArn"),
+            (TRANSCRIPTS, "TranscriptsKeyArn"),
+            (EMAILS, "EmailMessagesKeyArn"),
+        ] {
             let key = self
                 .places
                 .get(resource)
@@ -657,6 +661,7 @@ mod tests {
             "EmailAnalysesBucket": "mails",
             "KeyArn": KEY,
             "TranscriptsKeyArn": KEY,
+            "EmailMessagesKeyArn": KEY,
             "Folders": storage.folders(),
         });
         assert_eq!(json!(storage.attributes()), expected);
