@@ -13,11 +13,13 @@ import shutil
 import socket
 import subprocess
 import time
+import urllib.parse
 import urllib.request
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 TARGET = PROJECT / "target"
 REFERENCE = PROJECT / "local" / "reference-integration.json"
+RECIPES = PROJECT / "docs" / "recipes"
 EVENTS = PROJECT / "events"
 # What `sam build` made.
 BUILT = TARGET / "sam" / "build"
@@ -28,6 +30,7 @@ FUNCTIONS = {
     "ContactAnswered": "contact-answered",
     "ContactEnd": "contact-end",
     "RecordingAvailable": "recording-available",
+    "ContactCompleted": "contact-completed",
     "Redelivery": "redelivery",
 }
 
@@ -153,6 +156,10 @@ class LocalSystem:
         records = http(f"{self.dataverse}/stand-in/records")["phonecalls"]
         return next((record for record in records if record["activityid"] == contact_id), None)
 
+    def put_object(self, bucket, key, content):
+        """Puts an object where the functions find it, as JSON."""
+        http(f"{self.aws}/{bucket}/{urllib.parse.quote(key)}", content, method="PUT")
+
     def fail(self, times, status=503):
         """Makes Dataverse refuse the next requests."""
         http(f"{self.dataverse}/stand-in/faults", {"times": times, "effect": {"status": {"status": status}}})
@@ -166,10 +173,10 @@ class LocalSystem:
 
 
 @contextlib.contextmanager
-def local_system(*options):
+def local_system(*options, config=REFERENCE):
     """The local system, on free ports unless its options say otherwise."""
     options = options or ("--port", "0")
-    with process("local", [TARGET / "debug" / "local", "serve", "--config", REFERENCE, *options]) as (
+    with process("local", [TARGET / "debug" / "local", "serve", "--config", config, *options]) as (
         running,
         log,
     ):

@@ -7,10 +7,10 @@ well while something waits.
 import unittest
 
 import cloudwatch
-from test_template import TEMPLATE
+from machine import FUNCTIONS
+from test_template import STEPS, TEMPLATE
 
-QUEUES = ["ContactStartQueue", "ContactAnsweredQueue", "ContactEndQueue", "RecordingAvailableQueue"]
-FUNCTIONS = ["ContactStart", "ContactAnswered", "ContactEnd", "RecordingAvailable", "Redelivery"]
+QUEUES = [f"{step}Queue" for step in STEPS]
 HOUR, DAY = 60, 24 * 60
 
 
@@ -85,7 +85,7 @@ class Alarms(unittest.TestCase):
             for metric in ("NumberOfMessagesReceived", "NumberOfMessagesDeleted"):
                 for minute in range(1, DAY):
                     stack.sqs(queue, metric, minute, 0)
-        for function in FUNCTIONS[:-1]:
+        for function in STEPS:
             del (
                 stack.values["AWS/Lambda", "Errors", function],
                 stack.values["AWS/Lambda", "Throttles", function],
