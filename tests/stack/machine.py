@@ -153,8 +153,12 @@ class LocalSystem:
 
     def record(self, contact_id):
         """The phone call whose id is the contact's, or nothing."""
-        records = http(f"{self.dataverse}/stand-in/records")["phonecalls"]
+        records = self.records("phonecalls")
         return next((record for record in records if record["activityid"] == contact_id), None)
+
+    def records(self, entity_set):
+        """All records of an entity set."""
+        return http(f"{self.dataverse}/stand-in/records").get(entity_set, [])
 
     def put_object(self, bucket, key, content):
         """Puts an object where the functions find it, as JSON."""

@@ -923,7 +923,8 @@ class Deployer(unittest.TestCase):
         https://docs.aws.amazon.com/connect/latest/adminguide/restrict-access-examples.html
         """
         policy = json.loads((PROJECT / "docs" / "deployer-policy.json").read_text())
-        role = "arn:aws:iam::123456789012:role/aws-service-role/connect.amazonaws.com/AWSServiceRoleForAmazonConnect_x"
+        linked = "aws-service-role/connect.amazonaws.com/AWSServiceRoleForAmazonConnect_x"
+        role = f"arn:aws:iam::123456789012:role/{linked}"
         stream = "arn:aws:kinesis:us-east-1:123456789012:stream/connect-dynamics-ContactRecords-x"
         for action, resource in [("iam:PutRolePolicy", role), ("kinesis:DescribeStream", stream)]:
             allowing = [
