@@ -822,8 +822,13 @@ class ContactRecords(Deployed):
         )
         description = wait("summary", lambda: self.system.record(contact_id).get("description"))
         self.assertIn("The agent moved the delivery", description)
-        notes = self.system.records("annotations")
-        (said,) = (note["notetext"] for note in notes if contact_id in json.dumps(note))
+
+        def notes():
+            found = self.system.records("annotations")
+            return [note["notetext"] for note in found if contact_id in json.dumps(note)]
+
+        # Each party's words, one after the other.
+        (said,) = wait("note of what was said", notes)
         self.assertIn("deliver", said)
 
 
