@@ -63,7 +63,7 @@ impl Aws {
         Router::new()
             .route("/", post(answer))
             .route("/stand-in/calls", get(calls))
-            .route("/{bucket}/{*key}", get(object))
+            .route("/{bucket}/{*key}", get(object).put(put_object))
             .with_state(self.clone())
     }
 
@@ -194,6 +194,15 @@ async fn object(
 ) -> Response<Body> {
     aws.note(&access_key(&headers), Service::S3, "GetObject", &[]);
     aws.s3.answer(&format!("{bucket}/{key}")).await
+}
+
+/// Where a test that is another process puts what the functions are to read.
+async fn put_object(
+    State(aws): State<Aws>,
+    Path((bucket, key)): Path<(String, String)>,
+    content: Bytes,
+) {
+    aws.s3.put(&bucket, &key, content);
 }
 
 async fn calls(State(aws): State<Aws>) -> JsonBody<Calls> {

@@ -13,11 +13,13 @@ import shutil
 import socket
 import subprocess
 import time
+import urllib.parse
 import urllib.request
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 TARGET = PROJECT / "target"
 REFERENCE = PROJECT / "local" / "reference-integration.json"
+RECIPES = PROJECT / "docs" / "recipes"
 EVENTS = PROJECT / "events"
 # What `sam build` made.
 BUILT = TARGET / "sam" / "build"
@@ -28,6 +30,7 @@ FUNCTIONS = {
     "ContactAnswered": "contact-answered",
     "ContactEnd": "contact-end",
     "RecordingAvailable": "recording-available",
+    "ContactCompleted": "contact-completed",
     "Redelivery": "redelivery",
 }
 
@@ -150,8 +153,16 @@ class LocalSystem:
 
     def record(self, contact_id):
         """The phone call whose id is the contact's, or nothing."""
-        records = http(f"{self.dataverse}/stand-in/records")["phonecalls"]
+        records = self.records("phonecalls")
         return next((record for record in records if record["activityid"] == contact_id), None)
+
+    def records(self, entity_set):
+        """All records of an entity set."""
+        return http(f"{self.dataverse}/stand-in/records").get(entity_set, [])
+
+    def put_object(self, bucket, key, content):
+        """Puts an object where the functions find it, as JSON."""
+        http(f"{self.aws}/{bucket}/{urllib.parse.quote(key)}", content, method="PUT")
 
     def fail(self, times, status=503):
         """Makes Dataverse refuse the next requests."""
@@ -166,10 +177,10 @@ class LocalSystem:
 
 
 @contextlib.contextmanager
-def local_system(*options):
+def local_system(*options, config=REFERENCE):
     """The local system, on free ports unless its options say otherwise."""
     options = options or ("--port", "0")
-    with process("local", [TARGET / "debug" / "local", "serve", "--config", REFERENCE, *options]) as (
+    with process("local", [TARGET / "debug" / "local", "serve", "--config", config, *options]) as (
         running,
         log,
     ):

@@ -5,6 +5,7 @@
 - `Ref` of a secret is its ARN, as in AWS; ministack gives its name.
 - A request to DynamoDB carries the keys that it names, `dynamodb:LeadingKeys`, as in AWS.
 - A parameter of type Number is a number where a queue's trigger says how much runs at the same time.
+- A batch of a stream comes again, as a whole, while its function says that a record of it has failed.
 - A function runs whatever processor it was built for.
 - Amazon Connect's API, which it does not have, is where AWS_ENDPOINT_URL_CONNECT says.
 """
@@ -44,6 +45,21 @@ def concurrency_in_numbers(mapping, *arguments):
 
 
 lambda_svc._sqs_esm_concurrency = concurrency_in_numbers
+
+execute = lambda_svc._execute_function
+
+
+def with_failures(function, event, *arguments, **options):
+    result = execute(function, event, *arguments, **options)
+    of_a_stream = any("kinesis" in record for record in event.get("Records", []))
+    body = result.get("body")
+    body = json.loads(body) if isinstance(body, str | bytes) else body
+    if of_a_stream and isinstance(body, dict) and body.get("batchItemFailures"):
+        return result | {"error": True}
+    return result
+
+
+lambda_svc._execute_function = with_failures
 
 context = iam_actions.dynamodb_service_context
 

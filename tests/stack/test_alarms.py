@@ -7,10 +7,10 @@ well while something waits.
 import unittest
 
 import cloudwatch
-from test_template import TEMPLATE
+from machine import FUNCTIONS
+from test_template import STEPS, TEMPLATE
 
-QUEUES = ["ContactStartQueue", "ContactAnsweredQueue", "ContactEndQueue", "RecordingAvailableQueue"]
-FUNCTIONS = ["ContactStart", "ContactAnswered", "ContactEnd", "RecordingAvailable", "Redelivery"]
+QUEUES = [f"{step}Queue" for step in STEPS]
 HOUR, DAY = 60, 24 * 60
 
 
@@ -46,6 +46,11 @@ class Stack(cloudwatch.Metrics):
 
     def gauge(self, metric, minute, value):
         self.values["ConnectDynamics", metric, "stack"][minute] = [value]
+
+    def iterator_age(self, minute, seconds):
+        """How old the last record is that was read from the stream, as Lambda measures it."""
+        metric = ("AWS/Lambda", "IteratorAge", "ContactCompleted")
+        self.values[metric][minute] = [seconds * 1000]
 
     def stop_redelivery(self, minutes):
         for minute in minutes:
@@ -85,7 +90,7 @@ class Alarms(unittest.TestCase):
             for metric in ("NumberOfMessagesReceived", "NumberOfMessagesDeleted"):
                 for minute in range(1, DAY):
                     stack.sqs(queue, metric, minute, 0)
-        for function in FUNCTIONS[:-1]:
+        for function in STEPS:
             del (
                 stack.values["AWS/Lambda", "Errors", function],
                 stack.values["AWS/Lambda", "Throttles", function],
@@ -231,6 +236,24 @@ class Alarms(unittest.TestCase):
                 states, mails = self.run_alarms(stack)
                 self.assert_mails(mails, (315, "EventsRefused", "ALARM"), (until, "EventsRefused", "OK"))
                 self.assert_never_ok(states["EventsRefused"], range(320, until - 1))
+
+    def test_contact_records_that_the_function_cannot_store(self):
+        """Lambda reads the same batch again and again, and it becomes older and older."""
+        stack = Stack(DAY)
+        for minute in range(10, DAY):
+            stack.iterator_age(minute, 1)
+        for minute in range(300, 500):
+            stack.iterator_age(minute, (minute - 300) * 60)
+        states, mails = self.run_alarms(stack)
+        self.assert_mails(mails, (360, "ContactRecordsLate", "ALARM"), (500, "ContactRecordsLate", "OK"))
+        self.assert_never_ok(states["ContactRecordsLate"], range(365, 499))
+
+    def test_contact_records_that_are_read_within_minutes_or_never_come_are_no_alarm(self):
+        stack = Stack(DAY)
+        for minute in range(10, DAY // 2):
+            # After an outage of half an hour.
+            stack.iterator_age(minute, max(0, 1800 - minute * 10))
+        self.assertEqual(self.run_alarms(stack)[1], [])
 
     def test_one_event_that_is_received_just_before_it_is_deleted_is_no_alarm(self):
         stack = Stack(DAY)

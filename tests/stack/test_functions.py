@@ -14,6 +14,7 @@ from machine import (
     EVENTS,
     FUNCTIONS,
     LOGS,
+    REFERENCE,
     accepts_connections,
     batch,
     built_functions_run,
@@ -62,6 +63,44 @@ def function(logical_id, system):
         )
 
 
+def configuration():
+    """The reference's configuration with the steps that it has not, as a file: contact records complete the
+    record, and analyses are read."""
+    document = json.loads(REFERENCE.read_text())
+    patch = {"method": "PATCH", "entitySet": "phonecalls", "queryString": "(STEP2-Response.activityid)"}
+    steps = document["steps"]
+    recordings = steps["recording-available"]
+    recordings["objectKinds"].append("redacted-analysis")
+    recordings["requests"] = [
+        {"name": "file", "main": True, "when": "objectKind != 'redacted-analysis'"}
+        | recordings.pop("request"),
+        {"name": "summary", "when": "ContactLens.Summary"}
+        | patch
+        | {"body": {"subcategory": "{{ ContactLens.Summary | truncate(250) }}"}},
+    ]
+    steps["contact-completed"] = {
+        "request": patch | {"body": {"actualdurationminutes": "{{ DurationMinutes }}"}}
+    }
+    LOGS.mkdir(parents=True, exist_ok=True)
+    path = LOGS / "configuration-of-functions.json"
+    path.write_text(json.dumps(document))
+    return path
+
+
+def analysis(contact_id):
+    """The event of a contact's redacted analysis."""
+    changed = event("recording-available-analysis")
+    _, rest = changed["detail"]["object"]["key"].split("_", 1)
+    changed["detail"]["object"]["key"] = f"Analysis/Voice/Redacted/2026/02/04/{contact_id}_{rest}"
+    return changed
+
+
+def put_analysis(system, sent):
+    """Puts the object there that an event tells of."""
+    detail = sent["detail"]
+    system.put_object(detail["bucket"]["name"], detail["object"]["key"], event("objects/redacted-analysis"))
+
+
 def keys(*allowed):
     """The condition that holds requests to these keys of the table."""
     return {
@@ -76,6 +115,9 @@ CONDITIONS = {
     "dynamodb:GetItem table": keys("CONTACT#*", "LINE#*", "INTEGRATION#*"),
     # Nobody but a person writes a configuration.
     "dynamodb:PutItem table": keys("CONTACT#*", "LINE#*"),
+    "kms:Decrypt objects' key": {
+        "StringEquals": {"kms:ViaService": {"Fn::Sub": "s3.${AWS::Region}.amazonaws.com"}}
+    },
 }
 # What roles allow on conditions of the template.
 ON_CONDITION = {
@@ -92,9 +134,19 @@ ON_CONDITION = {
 
 def allowed(logical_id):
     """What a function's role allows: each action with its resource, and the conditions on it. And the same
-    for the statements that are there on a condition of the template's."""
+    for the statements that are there on a condition of the template's.
+
+    Policies beside the role are among them, but for those that are there on a condition: test_template.py."""
     actions, on_condition = {}, {}
-    for policy in RESOURCES[f"{logical_id}Role"]["Properties"]["Policies"]:
+    role = f"{logical_id}Role"
+    beside = [
+        one["Properties"]
+        for one in RESOURCES.values()
+        if one["Type"] == "AWS::IAM::Policy"
+        and "Condition" not in one
+        and {"Ref": role} in one["Properties"]["Roles"]
+    ]
+    for policy in RESOURCES[role]["Properties"]["Policies"] + beside:
         for statement in policy["PolicyDocument"]["Statement"]:
             condition, into = None, actions
             if "Fn::If" in statement:
@@ -113,6 +165,10 @@ def allowed(logical_id):
                     resource = "index/due"
                 case {"Fn::If": ["MakesSecret", {"Ref": "Secret"}, {"Ref": "SecretArn"}]}:
                     resource = "secret"
+                case [{"Fn::Sub": arn}, *_] if arn.startswith("arn:${AWS::Partition}:s3:::"):
+                    resource = "object"
+                case [{"Fn::GetAtt": ["InstanceStorage", key]}, *_] if key.endswith("KeyArn"):
+                    resource = "objects' key"
                 case {"Fn::GetAtt": [resource, "Arn"]} | {"Ref": resource}:
                     pass
                 case other:
@@ -126,9 +182,11 @@ def allowed(logical_id):
     return actions, on_condition
 
 
-# What no call of the function's code shows: Lambda itself acts for it with its role.
-def by_lambda(logical_id):
+# What no call of the function's code shows: Lambda itself acts for it with its role, and S3 does.
+def by_services(logical_id, calls):
     actions = {f"logs:CreateLogStream {logical_id}Log", f"logs:PutLogEvents {logical_id}Log"}
+    if "s3:GetObject object" in calls:
+        actions.add("kms:Decrypt objects' key")
     if logical_id == "Redelivery":
         # Its event is none that would be missed: the next comes in a minute.
         return actions
@@ -158,7 +216,10 @@ def measured(logical_id):
 class Functions(unittest.TestCase):
     def test_they_record_the_sample_events_with_what_their_roles_allow(self):
         replies, batches = {}, {}
-        with local_system() as system:
+        told = "0b0c0d0e-0000-4000-8000-00000000e0e0"
+        with local_system("--port", "0", config=configuration()) as system:
+            put_analysis(system, event("recording-available-analysis"))
+            put_analysis(system, analysis(told))
             for logical_id, binary in FUNCTIONS.items():
                 if binary == "redelivery":
                     continue
@@ -167,6 +228,9 @@ class Functions(unittest.TestCase):
                         path.stem: json.loads(path.read_text())
                         for path in sorted(EVENTS.glob(f"{binary}*.json"))
                     }
+                    # As Lambda reads them from a stream.
+                    for name in [name for name, sample in samples.items() if "Records" in sample]:
+                        batches[name] = invoke(samples.pop(name))
                     for name, sample in samples.items():
                         replies[name] = invoke(sample)
                     # As EventBridge's come, and as those do that an asynchronous invocation has failed with.
@@ -192,6 +256,20 @@ class Functions(unittest.TestCase):
                         system.fail(1, status=413)
                         failed = invoke(refused)
                         system.heal()
+                        start = event("contact-start")
+                        start["Details"]["ContactData"]["ContactId"] = told
+                        replies["the contact that redelivery reads of"] = invoke(start)
+                    if binary == "recording-available":
+                        # Redelivery reads the analysis once more.
+                        system.fail(50)
+                        invoke(analysis(told))
+                        system.heal()
+                        original = analysis(told)
+                        key = original["detail"]["object"]["key"]
+                        original["detail"]["object"]["key"] = key.replace("/Redacted/", "/").replace(
+                            "_redacted_", "_"
+                        )
+                        replies["a kind that is not configured"] = invoke(original)
             with function("Redelivery", system) as invoke:
 
                 def delivered():
@@ -199,19 +277,30 @@ class Functions(unittest.TestCase):
                     return system.record("0b0c0d0e-0000-4000-8000-00000000d0d0")
 
                 wait("redelivered record", delivered)
+
+                def summarized():
+                    invoke({})
+                    return system.record(told).get("subcategory")
+
+                summaries = [wait("redelivered summary", summarized)]
             calls = system.calls()
             record = system.record("5d3f6a1e-9c7b-4e52-8f0a-2b1c4d6e8f90")
 
         self.assertEqual((pending["status"], failed["status"]), ("pending", "failed"))
         self.assertEqual(
             {name: reply["status"] for name, reply in replies.items()},
-            {name: "delivered" for name in replies} | {"recording-available-analysis": "skipped"},
+            {name: "delivered" for name in replies}
+            | {"recording-available-analysis": "skipped", "a kind that is not configured": "skipped"},
         )
         self.assertEqual(batches, {name: {"batchItemFailures": []} for name in batches})
+        self.assertEqual(record["actualdurationminutes"], 7)
+        summaries.append(record["subcategory"])
+        for summary in summaries:
+            self.assertTrue(summary.startswith("The customer asked to have an order delivered"), summary)
         self.assertEqual(record["phonenumber"], "+15555550100")
         self.assertIn("5d3f6a1e-9c7b-4e52-8f0a-2b1c4d6e8f90", record["description"])
         for logical_id in FUNCTIONS:
-            used = calls[logical_id] | by_lambda(logical_id)
+            used = calls[logical_id] | by_services(logical_id, calls[logical_id])
             expected = {call: CONDITIONS.get(call, {}) for call in used}
             self.assertEqual(allowed(logical_id), (expected, ON_CONDITION), logical_id)
         # What alarms and dashboard look for.

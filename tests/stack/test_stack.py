@@ -16,7 +16,19 @@ import uuid
 
 import boto3
 
-from machine import BUILT, LOGS, PROJECT, TARGET, built_functions_run, emulator, event, local_system, wait
+from machine import (
+    BUILT,
+    LOGS,
+    PROJECT,
+    RECIPES,
+    REFERENCE,
+    TARGET,
+    built_functions_run,
+    emulator,
+    event,
+    local_system,
+    wait,
+)
 from test_template import RESOURCES, STEPS
 
 REGION = "us-east-1"
@@ -233,13 +245,18 @@ class Deployed(unittest.TestCase):
         return {}
 
     @classmethod
+    def configuration(cls):
+        """The integration's configuration, but for the connection."""
+        return json.loads(REFERENCE.read_text())
+
+    @classmethod
     def configure(cls):
         """What a person does once the stack is there: the secret's value and the configuration."""
         cls.client("secretsmanager").put_secret_value(
             SecretId=cls.outputs["SecretArn"],
             SecretString=json.dumps({"clientSecret": CLIENT_SECRET, "expiresOn": "2030-01-31"}),
         )
-        configuration = json.loads((PROJECT / "local" / "reference-integration.json").read_text())
+        configuration = cls.configuration()
         configuration["connection"] |= {
             "environmentUri": cls.system.dataverse,
             "authority": cls.system.entra,
@@ -261,8 +278,8 @@ class Deployed(unittest.TestCase):
         return reply
 
     @classmethod
-    def queue(cls, logical_id):
-        """The URL of a queue of the stack."""
+    def physical_id(cls, logical_id):
+        """What a resource of the stack is called; of a queue, its URL."""
         resources = cls.client("cloudformation").describe_stack_resources(StackName=STACK)["StackResources"]
         return next(one["PhysicalResourceId"] for one in resources if one["LogicalResourceId"] == logical_id)
 
@@ -270,9 +287,26 @@ class Deployed(unittest.TestCase):
         """How many messages are in a queue, taken ones included."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         answer = self.client("sqs").get_queue_attributes(
-            QueueUrl=self.queue(logical_id), AttributeNames=names
+            QueueUrl=self.physical_id(logical_id), AttributeNames=names
         )
         return sum(int(answer["Attributes"][name]) for name in names)
+
+    def set_table(self, logical_id, table):
+        """Lets a function use another table. It fails with each event where there is none of that name."""
+        functions, name = self.client("lambda"), self.functions[logical_id]
+        variables = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+        functions.update_function_configuration(
+            FunctionName=name, Environment={"Variables": variables | {"TABLE_NAME": table}}
+        )
+
+    def logged(self, logical_id, *texts):
+        """How many lines of a function's log have all these texts in them."""
+        function = self.client("lambda").get_function_configuration(FunctionName=self.functions[logical_id])
+        events = self.client("logs").filter_log_events(
+            logGroupName=function["LoggingConfig"]["LogGroup"],
+            filterPattern=" ".join(f'"{text}"' for text in texts),
+        )["events"]
+        return len(events)
 
     def taken(self, changes, sample, detail_type=None):
         """The functions that get the event by the stack's rules, as often as they get it."""
@@ -316,6 +350,19 @@ class Stack(Deployed):
             "00000000-0000-4000-8000-00000000f003": {"CALL_RECORDINGS": [in_s3("in-another-region", "x")]},
         }
 
+    @classmethod
+    def configuration(cls):
+        document = super().configuration()
+        document["steps"]["contact-completed"] = {
+            "request": {
+                "method": "PATCH",
+                "entitySet": "phonecalls",
+                "queryString": "(STEP2-Response.activityid)",
+                "body": {"actualdurationminutes": "{{ DurationMinutes }}"},
+            }
+        }
+        return document
+
     def test_a_contact_is_recorded_whatever_its_events_come_by(self):
         start, answered = event("contact-start"), event("contact-answered")
         reply = self.invoke("ContactStart", start)
@@ -326,6 +373,10 @@ class Stack(Deployed):
 
         self.put_event("contact-end")
         wait("category", lambda: self.system.record(CONTACT)["category"])
+
+        # It stands for the contact record where there is no stream of those.
+        self.put_event("contact-completed-event")
+        wait("duration", lambda: self.system.record(CONTACT).get("actualdurationminutes"))
 
         # By no name could it be told what this is: the rule and the function know it from Amazon Connect.
         file = event("recording-available")["detail"]["object"]["key"].rsplit("/", 1)[1]
@@ -358,6 +409,8 @@ class Stack(Deployed):
             ("contact-answered-event", {}, "ContactAnswered"),
             ("contact-answered-event", {"instanceArn": other_instance}, None),
             ("contact-end", {}, "ContactEnd"),
+            ("contact-completed-event", {}, "ContactCompleted"),
+            ("contact-completed-event", {"instanceArn": other_instance}, None),
             ("contact-end", {"eventType": "INITIATED"}, None),
             ("contact-end", {"eventType": "QUEUED"}, None),
             ("contact-end", {"instanceArn": other_instance}, None),
@@ -629,18 +682,13 @@ class OutageOfTheTable(Deployed):
     def setUp(self):
         self.functions_client = self.client("lambda")
         self.name = self.functions["ContactEnd"]
-        configuration = self.functions_client.get_function_configuration(FunctionName=self.name)
-        self.variables = configuration["Environment"]["Variables"]
         # The wait is not what is tried here.
         self.set_queue(VisibilityTimeout="2")
-        self.set_table("another-table")
+        self.set_table("ContactEnd", "another-table")
 
     def set_queue(self, **attributes):
-        self.client("sqs").set_queue_attributes(QueueUrl=self.queue("ContactEndQueue"), Attributes=attributes)
-
-    def set_table(self, table):
-        self.functions_client.update_function_configuration(
-            FunctionName=self.name, Environment={"Variables": self.variables | {"TABLE_NAME": table}}
+        self.client("sqs").set_queue_attributes(
+            QueueUrl=self.physical_id("ContactEndQueue"), Attributes=attributes
         )
 
     def contact(self):
@@ -657,11 +705,7 @@ class OutageOfTheTable(Deployed):
 
     def received(self, times):
         """Waits until the function's log says so often that an event could not be stored."""
-        # What the stand-in counts: the function asks for an item of a table that is not there.
-        logs = self.client("logs")
-        group = self.functions_client.get_function_configuration(FunctionName=self.name)["LoggingConfig"]
-        text = {"logGroupName": group["LogGroup"], "filterPattern": '"another-table"'}
-        wait("failure", lambda: len(logs.filter_log_events(**text)["events"]) >= times, 60)
+        wait("failure", lambda: self.logged("ContactEnd", "another-table") >= times, 60)
 
     def test_an_event_waits_and_is_delivered_when_it_is_over(self):
         contact_id, end = self.contact()
@@ -673,14 +717,14 @@ class OutageOfTheTable(Deployed):
         self.client("events").put_events(Entries=[entry])
         self.received(2)
         self.assertEqual((self.messages("ContactEndQueue"), self.messages("DeadLetters")), (1, 0))
-        self.set_table(self.variables["TABLE_NAME"])
+        self.set_table("ContactEnd", self.outputs["TableName"])
         self.ends(contact_id)
 
     def test_an_asynchronous_invocation_that_failed_waits_too(self):
         contact_id, end = self.contact()
         self.functions_client.invoke(FunctionName=self.name, InvocationType="Event", Payload=json.dumps(end))
         wait("event in the queue", lambda: self.messages("ContactEndQueue") == 1, 60)
-        self.set_table(self.variables["TABLE_NAME"])
+        self.set_table("ContactEnd", self.outputs["TableName"])
         self.ends(contact_id)
 
     def test_what_was_given_up_is_kept_and_can_be_sent_back(self):
@@ -691,15 +735,101 @@ class OutageOfTheTable(Deployed):
         }
         self.set_queue(RedrivePolicy=json.dumps(policy))
         sqs = self.client("sqs")
-        sqs.send_message(QueueUrl=self.queue("ContactEndQueue"), MessageBody=json.dumps(end))
+        sqs.send_message(QueueUrl=self.physical_id("ContactEndQueue"), MessageBody=json.dumps(end))
         wait("dead letter", lambda: self.messages("DeadLetters") == 1, 60)
-        self.set_table(self.variables["TABLE_NAME"])
+        self.set_table("ContactEnd", self.outputs["TableName"])
         # As start-message-move-task does, which the emulator does not know.
         (letter,) = sqs.receive_message(QueueUrl=self.outputs["DeadLettersUrl"], WaitTimeSeconds=1)[
             "Messages"
         ]
-        sqs.send_message(QueueUrl=self.queue("ContactEndQueue"), MessageBody=letter["Body"])
+        sqs.send_message(QueueUrl=self.physical_id("ContactEndQueue"), MessageBody=letter["Body"])
         self.ends(contact_id)
+
+
+class ContactRecords(Deployed):
+    """Contact records out of the stream that the stack makes, and what was said out of the bucket."""
+
+    @classmethod
+    def parameters(cls):
+        return {"ContactRecordStream": "new"}
+
+    @classmethod
+    def configuration(cls):
+        return json.loads((RECIPES / "conversation.json").read_text())
+
+    def start(self, contact_id):
+        sent = event("contact-start")
+        sent["Details"]["ContactData"]["ContactId"] = contact_id
+        self.assertEqual(self.invoke("ContactStart", sent)["status"], "delivered")
+
+    def put(self, *records):
+        """Puts contact records into the stream, as Amazon Connect does; a text as it is."""
+        data = [record if isinstance(record, str) else json.dumps(record) for record in records]
+        answer = self.client("kinesis").put_records(
+            StreamName=self.physical_id("ContactRecords"),
+            Records=[{"Data": text.encode(), "PartitionKey": "1"} for text in data],
+        )
+        self.assertEqual(answer["FailedRecordCount"], 0, answer)
+
+    def duration(self, contact_id):
+        return (self.system.record(contact_id) or {}).get("actualdurationminutes")
+
+    def test_they_complete_and_make_records_and_the_newest_wins(self):
+        older, lost = event("contact-completed"), event("lost/01-contact-completed")
+        newer = older | {
+            "LastUpdateTimestamp": "2026-02-04T22:00:00Z",
+            "DisconnectTimestamp": "2026-02-04T21:40:30Z",
+        }
+        self.start(CONTACT)
+        self.assertIsNone(self.duration(CONTACT))
+        self.assertIsNone(self.system.record(lost["ContactId"]))
+
+        # What nobody can read holds nothing up.
+        self.put("no JSON", {"ContactId": "of no use"}, older, lost)
+        wait("completed record", lambda: self.duration(CONTACT) == 7)
+        wait("record of a contact whose events were lost", lambda: self.duration(lost["ContactId"]) == 5)
+        self.assertEqual(self.system.record(lost["ContactId"])["phonenumber"], "+15555550100")
+        self.assertEqual(self.logged("ContactCompleted", "the event cannot be read"), 2)
+
+        self.put(newer, older)
+        answered = ("the event is answered", CONTACT)
+        wait("answer to the last", lambda: self.logged("ContactCompleted", *answered) == 3)
+        self.assertEqual(self.duration(CONTACT), 27)
+        self.assertEqual(self.messages("DeadLetters"), 0)
+
+    def test_a_record_that_cannot_be_stored_is_read_again(self):
+        contact_id = str(uuid.uuid4())
+        self.start(contact_id)
+        self.set_table("ContactCompleted", "another-table")
+        self.put(event("contact-completed") | {"ContactId": contact_id})
+        wait("failures", lambda: self.logged("ContactCompleted", "another-table", contact_id) >= 2, 60)
+        self.set_table("ContactCompleted", self.outputs["TableName"])
+        wait("completed record", lambda: self.duration(contact_id) == 7, 60)
+
+    def test_contact_events_do_not_stand_for_them(self):
+        self.assertEqual(self.taken({}, "contact-completed-event"), [])
+        self.assertEqual(self.taken({}, "contact-end"), ["ContactEnd"])
+
+    def test_what_was_said_is_read_in_the_bucket(self):
+        """With the rights of the function's role."""
+        contact_id = str(uuid.uuid4())
+        self.start(contact_id)
+        _, file = event("recording-available-analysis")["detail"]["object"]["key"].split("_", 1)
+        self.client("s3").put_object(
+            Bucket=BUCKET,
+            Key=f"Analysis/Voice/Redacted/2026/02/04/{contact_id}_{file}",
+            Body=json.dumps(event("objects/redacted-analysis")).encode(),
+        )
+        description = wait("summary", lambda: self.system.record(contact_id).get("description"))
+        self.assertIn("The agent moved the delivery", description)
+
+        def notes():
+            found = self.system.records("annotations")
+            return [note["notetext"] for note in found if contact_id in json.dumps(note)]
+
+        # Each party's words, one after the other.
+        (said,) = wait("note of what was said", notes)
+        self.assertIn("deliver", said)
 
 
 class SwitchIsDone(Deployed):
@@ -717,7 +847,11 @@ class SwitchIsDone(Deployed):
 
 
 class DeletedStack(Deployed):
-    def test_it_leaves_the_switch_the_table_the_secret_and_the_dead_letters(self):
+    @classmethod
+    def parameters(cls):
+        return {"ContactRecordStream": "new"}
+
+    def test_it_leaves_the_switch_the_table_the_secret_and_what_waits(self):
         cloudformation = self.client("cloudformation")
         cloudformation.delete_stack(StackName=STACK)
 
@@ -733,6 +867,8 @@ class DeletedStack(Deployed):
         self.assertEqual(self.read_notifications(), {**self.notifications, "EventBridgeConfiguration": {}})
         self.assertIn(self.outputs["TableName"], self.client("dynamodb").list_tables()["TableNames"])
         self.client("secretsmanager").describe_secret(SecretId=self.outputs["SecretArn"])
+        (stream,) = self.client("kinesis").list_streams()["StreamNames"]
+        self.assertIn("contactrecords", stream.lower())
         queues = self.client("sqs").list_queues()["QueueUrls"]
         for name in ("DeadLetters", *(f"{step}Queue" for step in STEPS)):
             self.assertEqual(len([queue for queue in queues if f"-{name}-" in queue]), 1, name)

@@ -170,6 +170,7 @@ FLOWS = [
     ("ContactAnsweredModule", "ContactAnswered", "EndFlowModuleExecution"),
     ("ContactEndModule", "ContactEnd", "EndFlowModuleExecution"),
     ("AgentWhisper", "ContactAnswered", "EndFlowExecution"),
+    ("OutboundWhisper", "ContactStart", "EndFlowExecution"),
 ]
 
 
@@ -188,7 +189,19 @@ class Flows(unittest.TestCase):
         https://docs.aws.amazon.com/connect/latest/adminguide/connect-attrib-list.html
         """
         asking = [name for name, _, _ in FLOWS if "$.Agent." in json.dumps(flow(name))]
-        self.assertEqual(asking, ["AgentWhisper"])
+        self.assertEqual(asking, ["AgentWhisper", "OutboundWhisper"])
+        self.assertEqual(
+            [RESOURCES[name]["Properties"]["Type"] for name in asking], ["AGENT_WHISPER", "OUTBOUND_WHISPER"]
+        )
+
+    def test_every_flow_and_module_is_run_here_and_waits_for_its_function(self):
+        kinds = ("AWS::Connect::ContactFlow", "AWS::Connect::ContactFlowModule")
+        self.assertEqual(
+            {name for name, one in RESOURCES.items() if one["Type"] in kinds}, {name for name, _, _ in FLOWS}
+        )
+        for name, function, _ in FLOWS:
+            # Amazon Connect publishes no flow with a function that is not the instance's.
+            self.assertEqual(RESOURCES[name]["DependsOn"], f"{function}Association", name)
 
     def test_each_is_complete(self):
         for name, _, _ in FLOWS:
@@ -269,7 +282,8 @@ class Flows(unittest.TestCase):
                 self.assertEqual(run(name, reply, inputs).parameters, {key: inputs[key] for key in taken})
                 # The function takes nothing for the default integration: test_functions.py.
                 self.assertEqual(run(name, reply).parameters, dict.fromkeys(taken, ""))
-        self.assertEqual(run("AgentWhisper", reply).parameters, {"Username": "the agent"})
+        for whisper in ("AgentWhisper", "OutboundWhisper"):
+            self.assertEqual(run(whisper, reply).parameters, {"Username": "the agent"}, whisper)
 
 
 def alarms():
@@ -314,7 +328,7 @@ def written():
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
 # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-monitoring.html
 OF_AWS = {
-    ("AWS/Lambda", "FunctionName"): {"Invocations", "Errors", "Throttles", "Duration"},
+    ("AWS/Lambda", "FunctionName"): {"Invocations", "Errors", "Throttles", "Duration", "IteratorAge"},
     ("AWS/SQS", "QueueName"): {
         "ApproximateAgeOfOldestMessage",
         "ApproximateNumberOfMessagesVisible",
@@ -373,7 +387,10 @@ class Metrics(unittest.TestCase):
         """`r3` and `d3`, say, are of the same queue."""
         queries = RESOURCES["EventsRefusedAlarm"]["Properties"]["Metrics"][1:]
         by_id = {query["Id"]: query["MetricStat"]["Metric"] for query in queries}
-        for number in range(1, 5):
+        self.assertEqual(set(by_id), {f"{letter}{number}" for letter in "rd" for number in range(1, 6)})
+        expression = RESOURCES["EventsRefusedAlarm"]["Properties"]["Metrics"][0]["Expression"]
+        for number in range(1, 6):
+            self.assertIn(f"(FILL(r{number}, 0) > 0 AND FILL(d{number}, 0) < 1)", expression)
             received, deleted = by_id[f"r{number}"], by_id[f"d{number}"]
             self.assertEqual(received["Dimensions"], deleted["Dimensions"])
             self.assertEqual(received["MetricName"], "NumberOfMessagesReceived")
@@ -576,6 +593,8 @@ class Roles(unittest.TestCase):
         )
         assume = ["sts:AssumeRole", {"Fn::GetAtt": ["FederationRole", "Arn"]}, {}]
         self.assertEqual(statements("FederationPolicy"), [assume])
+        roles = RESOURCES["FederationPolicy"]["Properties"]["Roles"]
+        self.assertEqual({role["Ref"] for role in roles}, {f"{function}Role" for function in FUNCTIONS})
         for name in ("FederationRole", "FederationPolicy"):
             self.assertEqual(RESOURCES[name]["Condition"], "UsesFederation")
         self.assertEqual(TEMPLATE["Parameters"]["MakeFederationRole"]["Default"], "false")
@@ -601,6 +620,54 @@ class Roles(unittest.TestCase):
             self.assertEqual(RESOURCES[name]["Condition"], "TurnsOnBucketEvents")
         for name in ("InstanceStorage", "RecordingStorage", "RecordingStorageRole", "RecordingStorageLog"):
             self.assertNotIn("Condition", RESOURCES[name])
+
+    def test_the_stream_may_be_read_in_the_functions_name_and_nothing_else(self):
+        """By Lambda, which also writes to the dead letters where the record is that it gave up.
+
+        https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-create.html
+        """
+        policy = RESOURCES["ContactRecordsPolicy"]
+        self.assertEqual(policy["Condition"], "TakesContactRecords")
+        self.assertEqual(policy["Properties"]["Roles"], [{"Ref": "ContactCompletedRole"}])
+        read, write, decrypt = json.loads(json.dumps(policy["Properties"]["PolicyDocument"]["Statement"]))
+        trigger = json.loads(json.dumps(RESOURCES["ContactRecordsTrigger"]))
+        self.assertEqual(
+            read,
+            {
+                "Effect": "Allow",
+                "Action": [
+                    "kinesis:DescribeStream",
+                    "kinesis:DescribeStreamSummary",
+                    "kinesis:GetRecords",
+                    "kinesis:GetShardIterator",
+                    "kinesis:ListShards",
+                ],
+                "Resource": trigger["Properties"]["EventSourceArn"],
+            },
+        )
+        self.assertEqual(
+            write,
+            {
+                "Effect": "Allow",
+                "Action": "sqs:SendMessage",
+                "Resource": trigger["Properties"]["DestinationConfig"]["OnFailure"]["Destination"],
+            },
+        )
+        condition, decrypt, otherwise = decrypt["Fn::If"]
+        self.assertEqual((condition, otherwise), ("HasStreamKey", {"Ref": "AWS::NoValue"}))
+        self.assertEqual(
+            decrypt,
+            {
+                "Effect": "Allow",
+                "Action": "kms:Decrypt",
+                "Resource": {"Ref": "ContactRecordStreamKeyArn"},
+                "Condition": {
+                    "StringEquals": {"kms:ViaService": {"Fn::Sub": "kinesis.${AWS::Region}.amazonaws.com"}}
+                },
+            },
+        )
+        # Lambda refuses a trigger whose function may not read the stream yet.
+        self.assertEqual(trigger["DependsOn"], "ContactRecordsPolicy")
 
     def test_analyses_and_transcripts_may_be_read_and_nothing_else(self):
         roles = RESOURCES["AnalysesPolicy"]["Properties"]["Roles"]
@@ -628,6 +695,115 @@ class Roles(unittest.TestCase):
                 {"StringEquals": {"kms:ViaService": {"Fn::Sub": "s3.${AWS::Region}.amazonaws.com"}}},
             ],
         )
+
+
+def holds(condition, parameters):
+    """Whether a condition of the template holds with these parameters, the others as they are by default."""
+    condition = TEMPLATE["Conditions"][condition] if isinstance(condition, str) else condition
+    match json.loads(json.dumps(condition)):
+        case {"Condition": name}:
+            return holds(name, parameters)
+        case {"Fn::Equals": [{"Ref": name}, value]}:
+            return str(parameters.get(name, TEMPLATE["Parameters"][name].get("Default"))) == value
+        case {"Fn::Not": [part]}:
+            return not holds(part, parameters)
+        case {"Fn::And": parts}:
+            return all(holds(part, parameters) for part in parts)
+        case {"Fn::Or": parts}:
+            return any(holds(part, parameters) for part in parts)
+    raise AssertionError(f"nobody has said what {condition} means")
+
+
+class ContactRecords(unittest.TestCase):
+    def test_they_come_from_a_new_stream_from_the_instances_own_or_stand_as_events_for_it(self):
+        """By one of these ways and no other, or each would be done twice."""
+        theirs = "arn:aws:kinesis:us-east-1:123456789012:stream/theirs"
+        ways = {"ContactRecords", "ContactRecordsStorage", "ContactRecordsTrigger", "ContactRecordsPolicy"}
+        ways |= {"CompletedRule", "ContactRecordsLateAlarm"}
+        reading = {"ContactRecordsTrigger", "ContactRecordsPolicy", "ContactRecordsLateAlarm"}
+        for parameters, expected in [
+            ({}, {"CompletedRule"}),
+            ({"TakeContactEvents": "false"}, set()),
+            ({"ContactRecordStream": "new"}, reading | {"ContactRecords", "ContactRecordsStorage"}),
+            # Somebody else attaches it.
+            ({"ContactRecordStream": "new", "AttachToConnect": "false"}, reading | {"ContactRecords"}),
+            ({"ContactRecordStream": theirs}, reading),
+            ({"ContactRecordStream": theirs, "TakeContactEvents": "false"}, reading),
+            (
+                {"ContactRecordStream": theirs, "MakeAlarms": "false"},
+                reading - {"ContactRecordsLateAlarm"},
+            ),
+        ]:
+            with self.subTest(**parameters):
+                there = {name for name in ways if holds(RESOURCES[name]["Condition"], parameters)}
+                self.assertEqual(there, expected)
+
+    def test_the_new_stream_is_the_instances_and_the_trigger_reads_it_or_theirs(self):
+        storage = json.loads(json.dumps(RESOURCES["ContactRecordsStorage"]["Properties"]))
+        arn = {"Fn::GetAtt": ["ContactRecords", "Arn"]}
+        self.assertEqual(
+            storage,
+            {
+                "InstanceArn": {"Ref": "InstanceArn"},
+                "ResourceType": "CONTACT_TRACE_RECORDS",
+                "StorageType": "KINESIS_STREAM",
+                "KinesisStreamConfig": {"StreamArn": arn},
+            },
+        )
+        trigger = json.loads(json.dumps(RESOURCES["ContactRecordsTrigger"]["Properties"]))
+        self.assertEqual(
+            trigger["EventSourceArn"], {"Fn::If": ["MakesStream", arn, {"Ref": "ContactRecordStream"}]}
+        )
+        self.assertEqual(trigger["FunctionName"], {"Ref": "ContactCompleted"})
+        stream = RESOURCES["ContactRecords"]["Properties"]
+        self.assertEqual(stream["StreamEncryption"]["EncryptionType"], "KMS")
+
+    def test_a_record_that_cannot_be_stored_is_read_again_and_given_up_before_the_stream_forgets_it(self):
+        """So that its place in the stream is written down while it is still there."""
+        trigger = json.loads(json.dumps(RESOURCES["ContactRecordsTrigger"]["Properties"]))
+        kept = RESOURCES["ContactRecords"]["Properties"]["RetentionPeriodHours"] * 3600
+        self.assertTrue(0.9 * kept < trigger["MaximumRecordAgeInSeconds"] < kept, trigger)
+        # As often as that takes.
+        self.assertNotIn("MaximumRetryAttempts", trigger)
+        self.assertEqual(trigger["FunctionResponseTypes"], ["ReportBatchItemFailures"])
+        self.assertEqual(trigger["BisectBatchOnFunctionError"], True)
+        self.assertEqual(trigger["StartingPosition"], "TRIM_HORIZON")
+        self.assertEqual(
+            trigger["DestinationConfig"]["OnFailure"], {"Destination": {"Fn::GetAtt": ["DeadLetters", "Arn"]}}
+        )
+        late = RESOURCES["ContactRecordsLateAlarm"]["Properties"]
+        self.assertEqual((late["Statistic"], late["Threshold"]), ("Maximum", 3600 * 1000))
+        self.assertLess(late["Threshold"] / 1000, trigger["MaximumRecordAgeInSeconds"] / 2)
+
+    def test_its_event_is_taken_as_the_other_contact_events_are(self):
+        patterns = {
+            name: json.loads(json.dumps(RESOURCES[name]["Properties"]["EventPattern"]))
+            for name in ("AnsweredRule", "EndedRule", "CompletedRule")
+        }
+        types = {name: pattern["detail"].pop("eventType") for name, pattern in patterns.items()}
+        self.assertEqual(
+            types,
+            {
+                "AnsweredRule": ["CONNECTED_TO_AGENT"],
+                "EndedRule": ["DISCONNECTED"],
+                "CompletedRule": ["COMPLETED"],
+            },
+        )
+        self.assertEqual(patterns["CompletedRule"], patterns["EndedRule"])
+        self.assertEqual(patterns["AnsweredRule"], patterns["EndedRule"])
+
+    def test_the_parameter_takes_none_new_and_a_streams_arn(self):
+        pattern = TEMPLATE["Parameters"]["ContactRecordStream"]["AllowedPattern"]
+        for value, is_taken in [
+            ("none", True),
+            ("new", True),
+            ("arn:aws:kinesis:us-east-1:123456789012:stream/contact-records", True),
+            ("arn:aws-us-gov:kinesis:us-gov-west-1:123456789012:stream/contact-records", True),
+            ("", False),
+            ("contact-records", False),
+            ("arn:aws:firehose:us-east-1:123456789012:deliverystream/contact-records", False),
+        ]:
+            self.assertEqual(re.fullmatch(pattern, value) is not None, is_taken, value)
 
 
 # What an instance stores, as the attributes of InstanceStorage name it.
@@ -696,6 +872,14 @@ NEVER_ASKED_FOR = [
     "iam:*UserPolicy",
     "iam:*achRolePolicy",
     "iam:CreateServiceLinkedRole",
+    # Of a stream with one shard of the usual size and no metrics of each shard.
+    "kinesis:*EnhancedMonitoring",
+    "kinesis:PutRecord*",
+    "kinesis:UpdateMaxRecordSize",
+    "kinesis:UpdateShardCount",
+    "kinesis:UpdateStreamMode",
+    "kinesis:UpdateStreamRecordDistributionStrategy",
+    "kinesis:UpdateStreamWarmThroughput",
     "lambda:*CodeSigningConfig",
     "lambda:*LayerVersion",
     "lambda:*RuntimeAlias",
@@ -737,9 +921,39 @@ class Deployer(unittest.TestCase):
                     if action.split(":")[0] in services and not matches_any(action, NEVER_ASKED_FOR):
                         self.assertTrue(matches_any(action, allowed), f"{kind}, {handler}: {action}")
 
+    def test_amazon_connects_own_role_may_be_given_the_right_to_the_stream(self):
+        """Amazon Connect does it in the deployer's name, as it stores in the role that is linked to it.
+
+        https://docs.aws.amazon.com/connect/latest/adminguide/restrict-access-examples.html
+        """
+        policy = json.loads((PROJECT / "docs" / "deployer-policy.json").read_text())
+        linked = "aws-service-role/connect.amazonaws.com/AWSServiceRoleForAmazonConnect_x"
+        role = f"arn:aws:iam::123456789012:role/{linked}"
+        stream = "arn:aws:kinesis:us-east-1:123456789012:stream/connect-dynamics-ContactRecords-x"
+        # Whoever turns a stream's encryption on names stream and key.
+        # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonkinesisdatastreams.html
+        key = "arn:aws:kms:us-east-1:123456789012:key/aws-kinesis"
+        for action, resource in [
+            ("iam:PutRolePolicy", role),
+            ("kinesis:DescribeStream", stream),
+            ("kinesis:StartStreamEncryption", stream),
+            ("kinesis:StartStreamEncryption", key),
+        ]:
+            allowing = [
+                statement
+                for statement in policy["Statement"]
+                if matches_any(action, listed(statement["Action"]))
+                and matches_any(resource, listed(statement["Resource"]))
+            ]
+            self.assertTrue(allowing, f"{action} on {resource}")
+
     def test_it_fits_into_a_managed_policy(self):
         policy = json.loads((PROJECT / "docs" / "deployer-policy.json").read_text())
         self.assertLess(len(json.dumps(policy, separators=(",", ":"))), 6144)
+
+
+def listed(value):
+    return [value] if isinstance(value, str) else value
 
 
 def matches_any(action, patterns):
@@ -773,7 +987,8 @@ class FirstDeployment(unittest.TestCase):
             kept,
             # A table that refuses to be deleted would make the rollback of a first deployment fail.
             {"Table": "Retain"}
-            | dict.fromkeys({"Secret"} | queues, "RetainExceptOnCreate")
+            # What nobody has read yet is in the queues and in the stream.
+            | dict.fromkeys({"Secret", "ContactRecords"} | queues, "RetainExceptOnCreate")
             | dict.fromkeys(logs, "Delete"),
         )
 
