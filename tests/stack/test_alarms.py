@@ -82,7 +82,7 @@ class Alarms(unittest.TestCase):
         self.assertNotIn("ALARM", {state for timeline in states.values() for state in timeline})
         # In the end each alarm has seen that all is well, but for those over what has never been there.
         unseen = {name for name, timeline in states.items() if timeline[-1] != "OK"}
-        self.assertLessEqual(unseen, {"DeadLetters", "FailedExpiring"})
+        self.assertLessEqual(unseen, {"DeadLetters", "FailedExpiring", "GivenUpRecords"})
 
     def test_a_stack_without_any_contact_mails_nobody(self):
         stack = Stack(DAY)
@@ -247,6 +247,15 @@ class Alarms(unittest.TestCase):
         states, mails = self.run_alarms(stack)
         self.assert_mails(mails, (360, "ContactRecordsLate", "ALARM"), (500, "ContactRecordsLate", "OK"))
         self.assert_never_ok(states["ContactRecordsLate"], range(365, 499))
+
+    def test_contact_records_that_were_given_up(self):
+        stack = Stack(DAY)
+        for minute in range(300, DAY):
+            given_up = 1 if minute < 500 else 0
+            stack.sqs("GivenUpRecords", "ApproximateNumberOfMessagesVisible", minute, given_up)
+        states, mails = self.run_alarms(stack)
+        self.assert_mails(mails, (300, "GivenUpRecords", "ALARM"), (500, "GivenUpRecords", "OK"))
+        self.assert_never_ok(states["GivenUpRecords"], range(305, 499))
 
     def test_contact_records_that_are_read_within_minutes_or_never_come_are_no_alarm(self):
         stack = Stack(DAY)

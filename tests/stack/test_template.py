@@ -368,7 +368,7 @@ class Metrics(unittest.TestCase):
 
         # What learns the storage is CloudFormation's, and tells CloudFormation of its errors.
         functions = all_of("AWS::Serverless::Function", ["RecordingStorage"])
-        queues = all_of("AWS::SQS::Queue", ["DeadLetters"])
+        queues = all_of("AWS::SQS::Queue", ["DeadLetters", "GivenUpRecords"])
         for name, expected in [
             ("ErrorsAlarm", functions),
             ("ThrottlesAlarm", functions),
@@ -439,7 +439,11 @@ class Metrics(unittest.TestCase):
         functions = {name for name, one in RESOURCES.items() if one["Type"] == "AWS::Serverless::Function"}
         queues = {name for name, one in RESOURCES.items() if one["Type"] == "AWS::SQS::Queue"}
         self.assertEqual(
-            lists, {"Functions": functions - {"RecordingStorage"}, "Queues": queues - {"DeadLetters"}}
+            lists,
+            {
+                "Functions": functions - {"RecordingStorage"},
+                "Queues": queues - {"DeadLetters", "GivenUpRecords"},
+            },
         )
 
 
@@ -719,8 +723,9 @@ class ContactRecords(unittest.TestCase):
         """By one of these ways and no other, or each would be done twice."""
         theirs = "arn:aws:kinesis:us-east-1:123456789012:stream/theirs"
         ways = {"ContactRecords", "ContactRecordsStorage", "ContactRecordsTrigger", "ContactRecordsPolicy"}
-        ways |= {"CompletedRule", "ContactRecordsLateAlarm"}
-        reading = {"ContactRecordsTrigger", "ContactRecordsPolicy", "ContactRecordsLateAlarm"}
+        alarms = {"ContactRecordsLateAlarm", "GivenUpRecordsAlarm"}
+        ways |= alarms | {"CompletedRule", "GivenUpRecords"}
+        reading = alarms | {"ContactRecordsTrigger", "ContactRecordsPolicy", "GivenUpRecords"}
         for parameters, expected in [
             ({}, {"CompletedRule"}),
             ({"TakeContactEvents": "false"}, set()),
@@ -731,7 +736,7 @@ class ContactRecords(unittest.TestCase):
             ({"ContactRecordStream": theirs, "TakeContactEvents": "false"}, reading),
             (
                 {"ContactRecordStream": theirs, "MakeAlarms": "false"},
-                reading - {"ContactRecordsLateAlarm"},
+                reading - alarms,
             ),
         ]:
             with self.subTest(**parameters):
@@ -762,18 +767,27 @@ class ContactRecords(unittest.TestCase):
         """So that its place in the stream is written down while it is still there."""
         trigger = json.loads(json.dumps(RESOURCES["ContactRecordsTrigger"]["Properties"]))
         kept = RESOURCES["ContactRecords"]["Properties"]["RetentionPeriodHours"] * 3600
-        self.assertTrue(0.9 * kept < trigger["MaximumRecordAgeInSeconds"] < kept, trigger)
+        # And some hours are left to read it by hand.
+        self.assertTrue(0.7 * kept < trigger["MaximumRecordAgeInSeconds"] < 0.8 * kept, trigger)
         # As often as that takes.
         self.assertNotIn("MaximumRetryAttempts", trigger)
         self.assertEqual(trigger["FunctionResponseTypes"], ["ReportBatchItemFailures"])
         self.assertEqual(trigger["BisectBatchOnFunctionError"], True)
-        self.assertEqual(trigger["StartingPosition"], "TRIM_HORIZON")
+        self.assertEqual(trigger["StartingPosition"], {"Fn::If": ["MakesStream", "TRIM_HORIZON", "LATEST"]})
         self.assertEqual(
-            trigger["DestinationConfig"]["OnFailure"], {"Destination": {"Fn::GetAtt": ["DeadLetters", "Arn"]}}
+            trigger["DestinationConfig"]["OnFailure"],
+            {"Destination": {"Fn::GetAtt": ["GivenUpRecords", "Arn"]}},
         )
         late = RESOURCES["ContactRecordsLateAlarm"]["Properties"]
         self.assertEqual((late["Statistic"], late["Threshold"]), ("Maximum", 3600 * 1000))
         self.assertLess(late["Threshold"] / 1000, trigger["MaximumRecordAgeInSeconds"] / 2)
+
+    def test_what_is_another_instances_or_no_contact_record_is_not_taken(self):
+        (one,) = RESOURCES["ContactRecordsTrigger"]["Properties"]["FilterCriteria"]["Filters"]
+        pattern = json.loads(json.loads(json.dumps(one["Pattern"]))["Fn::Sub"])
+        self.assertEqual(
+            pattern, {"data": {"InstanceARN": ["${InstanceArn}"], "ContactId": [{"exists": True}]}}
+        )
 
     def test_its_event_is_taken_as_the_other_contact_events_are(self):
         patterns = {
