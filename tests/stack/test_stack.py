@@ -785,7 +785,8 @@ class ContactRecords(Deployed):
         self.assertIsNone(self.system.record(lost["ContactId"]))
 
         # What nobody can read holds nothing up.
-        self.put("no JSON", {"ContactId": "of no use"}, older, lost)
+        of_no_use = {"ContactId": "of no use", "InstanceARN": INSTANCE}
+        self.put(of_no_use, older | {"LastUpdateTimestamp": None}, older, lost)
         wait("completed record", lambda: self.duration(CONTACT) == 7)
         wait("record of a contact whose events were lost", lambda: self.duration(lost["ContactId"]) == 5)
         self.assertEqual(self.system.record(lost["ContactId"])["phonenumber"], "+15555550100")
@@ -795,7 +796,7 @@ class ContactRecords(Deployed):
         answered = ("the event is answered", CONTACT)
         wait("answer to the last", lambda: self.logged("ContactCompleted", *answered) == 3)
         self.assertEqual(self.duration(CONTACT), 27)
-        self.assertEqual(self.messages("DeadLetters"), 0)
+        self.assertEqual(self.messages("GivenUpRecords"), 0)
 
     def test_a_record_that_cannot_be_stored_is_read_again(self):
         contact_id = str(uuid.uuid4())
@@ -870,7 +871,7 @@ class DeletedStack(Deployed):
         (stream,) = self.client("kinesis").list_streams()["StreamNames"]
         self.assertIn("contactrecords", stream.lower())
         queues = self.client("sqs").list_queues()["QueueUrls"]
-        for name in ("DeadLetters", *(f"{step}Queue" for step in STEPS)):
+        for name in ("DeadLetters", "GivenUpRecords", *(f"{step}Queue" for step in STEPS)):
             self.assertEqual(len([queue for queue in queues if f"-{name}-" in queue]), 1, name)
 
 
