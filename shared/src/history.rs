@@ -27,7 +27,8 @@
 //! ([`History::claim`]). From then on each has a state, attempts and a reason of its own.
 //!
 //! Its fields are private: every change is a method here, and the model in `tests/model.rs` tries the
-//! methods in every order that workers, crashes and lost messages can bring about.
+//! methods in every order that workers, crashes and lost messages can bring about; that in `tests/records.rs`
+//! does so for contact records.
 //!
 //! - A request is *pending* from before Dynamics is called until its answer is stored. Whatever dies in
 //!   between, it is found pending and done again, and doing it again is harmless (see
