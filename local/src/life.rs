@@ -79,10 +79,7 @@ pub fn folder(events: &Path, life: &str) -> io::Result<PathBuf> {
 /// When a file is missing or is no JSON.
 pub fn events(folder: &Path) -> io::Result<Vec<Event>> {
     let mut numbered: Vec<(String, PathBuf)> = Vec::new();
-    for entry in fs::read_dir(folder)
-        .map_err(|error| io::Error::other(format!("{}: {error}", folder.display())))?
-        .flatten()
-    {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.starts_with(|c: char| c.is_ascii_digit()) && name.ends_with(".json") {
             numbered.push((name, entry.path()));

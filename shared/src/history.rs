@@ -94,6 +94,9 @@ pub struct History {
     /// `LastUpdateTimestamp` of the newest contact record that has come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     record_updated_at: Option<Timestamp>,
+    /// How often what the contact record tells has changed. Two changes can be of one second.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    record_revision: u32,
     /// Whether a newer contact record came while nobody could say what of its step may be sent again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     is_outdated: bool,
@@ -199,6 +202,8 @@ pub enum Need {
     /// It waits for it, and does without it when there is none: a record without its customer is better than
     /// no record.
     Welcome,
+    /// It does without it when the other was not wanted, or has failed with a look-up that it goes by.
+    UnlessLookUpFails,
     /// It does without it only when the other was not wanted.
     Expected,
     /// It cannot do without it.
@@ -447,6 +452,7 @@ impl History {
             waiting_since: None,
             parked_at: None,
             record_updated_at: None,
+            record_revision: 0,
             is_outdated: false,
         }
     }
@@ -570,7 +576,13 @@ impl History {
         self.attributes
             .insert(Step::ContactCompleted, attributes.clone());
         self.record_updated_at = updated_at;
+        self.record_revision += u32::from(is_new);
         is_new
+    }
+
+    /// The revision of what the contact record tells: 0 when nothing has come.
+    pub fn record_revision(&self) -> u32 {
+        self.record_revision
     }
 
     /// `LastUpdateTimestamp` of the newest contact record that has come; none when none has.
@@ -647,17 +659,11 @@ impl History {
         self.is_outdated = true;
     }
 
-    /// Notes of a request that it was made of the contact record of this time. A newer one that has come
+    /// Notes of a request that it was made of this revision of the contact record. A newer one that has come
     /// while it was sent has it made again.
-    pub fn made_of(
-        &mut self,
-        key: &RequestKey,
-        record: Option<Timestamp>,
-        rules: &impl Rules,
-        now: Timestamp,
-    ) {
+    pub fn made_of(&mut self, key: &RequestKey, revision: u32, rules: &impl Rules, now: Timestamp) {
         if key.step == Step::ContactCompleted
-            && record < self.record_updated_at
+            && revision < self.record_revision
             && let Some(request) = self.requests.get_mut(key)
         {
             request.revise(rules.is_revisable(key), now);
@@ -920,9 +926,13 @@ impl History {
                 state == State::Skipped && request.is_none_or(RequestHistory::is_not_wanted);
             let is_met = match state {
                 State::Delivered | State::Pending => true,
-                State::Failed => need < Need::Expected,
+                State::Failed if need == Need::UnlessLookUpFails => {
+                    let mut by = rules.needs(&needed).into_keys();
+                    by.any(|by| rules.is_look_up(&by) && self.state(&by) == Some(State::Failed))
+                }
+                State::Failed => need == Need::Welcome,
                 State::Skipped if is_not_wanted => need < Need::Required,
-                State::Skipped => need < Need::Expected,
+                State::Skipped => need == Need::Welcome,
             };
             (!is_met).then_some(Unmet {
                 key: needed,
@@ -1038,14 +1048,18 @@ impl History {
     /// Sets when the contact is to be looked at again. While a worker holds the lease, that is not before
     /// the lease ends.
     fn plan(&mut self, rules: &impl Rules, now: Timestamp) {
+        let in_vain = self
+            .with(State::Pending)
+            .filter(|(key, _)| self.absent(key, rules, now).is_some())
+            .map(|(_, step)| patience_ends(step, rules))
+            .min();
         let next = match self.next(rules, now) {
             Next::Deliver(key) => self.requests[&key].due_at.or(Some(now)),
-            Next::At(due) => Some(due),
-            Next::Waiting => self
-                .with(State::Pending)
-                .filter(|(key, _)| self.absent(key, rules, now).is_some())
-                .map(|(_, step)| patience_ends(step, rules))
-                .min(),
+            Next::At(due) => {
+                let in_vain = in_vain.filter(|ends| *ends > now);
+                Some(in_vain.map_or(due, |ends| ends.min(due)))
+            }
+            Next::Waiting => in_vain,
             Next::Nothing => None,
         };
         self.wake_at = match (next, &self.lease) {

@@ -127,7 +127,7 @@ struct Request {
     /// The version in its body; 0 when no record has come.
     content: u8,
     /// The contact record that the history had when it was made.
-    made_of: Option<Timestamp>,
+    made_of: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -237,7 +237,7 @@ impl Request {
         Request {
             key,
             content: version.map_or(0, |version| version.parse().expect("a version")),
-            made_of: history.record_updated_at(),
+            made_of: history.record_revision(),
         }
     }
 }

@@ -126,6 +126,17 @@ impl Attributes {
         agent.is_some_and(|agent| agent.get("ConnectedToAgentTimestamp").is_some())
     }
 
+    /// Of all attributes only how the contact began.
+    #[must_use]
+    pub fn only_initiation_method(&self) -> Attributes {
+        let name = "InitiationMethod";
+        let method = self.record.get(name).cloned();
+        Attributes {
+            record: method.map(|it| (name.to_owned(), it)).into_iter().collect(),
+            ..Attributes::default()
+        }
+    }
+
     /// How the contact began: `INBOUND`, `OUTBOUND`, `TRANSFER`, ...
     pub fn initiation_method(&self) -> Option<&str> {
         self.record.get("InitiationMethod")?.as_str()

@@ -94,9 +94,11 @@ pub(super) async fn gather(
             let Some(objects) = objects else {
                 // Another function that may read it comes to it.
                 let reason = "redelivery reads what was said".to_owned();
-                return Err(Outcome::Postponed(reason, SignedDuration::from_secs(1)));
+                return Err(Outcome::Postponed(reason, SignedDuration::from_secs(5)));
             };
-            let read = timeout_at(deadline, objects.read(object)).await;
+            let left = deadline.saturating_duration_since(Instant::now());
+            let until = deadline - RESERVE.min(left / 4);
+            let read = timeout_at(until, objects.read(object)).await;
             let read = read.unwrap_or_else(|_| {
                 Err(ReadError::Unavailable {
                     key: object.key.clone(),
@@ -194,6 +196,10 @@ fn adopt(
             Some(first) if first.state == State::Pending => {
                 until(give_up, "the same is pending for the contact's first leg")
             }
+            Some(first) if !first.is_not_wanted() => {
+                let failed = "the same has failed for the contact's first leg".to_owned();
+                until(patience, &failed).or(Some(Outcome::Failed(failed)))
+            }
             // What the first leg did without, the record does without.
             _ => Some(Outcome::NotWanted(
                 "the record is that of the contact's first leg".into(),
@@ -249,6 +255,19 @@ pub(super) fn settle(key: &RequestKey, history: &History, outcome: Outcome) -> D
 }
 
 impl Decision {
+    /// There is no time left to send anything. What took the time to be made is not made at once again.
+    pub(super) fn give_up_for_now(&mut self, took_the_time: bool) {
+        if took_the_time && matches!(self, Decision::Send(_)) {
+            let reason = "what was said took all the time to read".to_owned();
+            let delay = SignedDuration::from_secs(30);
+            *self = Decision::Settle(Outcome::Postponed(reason, delay));
+        }
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        matches!(self, Decision::Settle(_))
+    }
+
     /// The request that must not be repeated, if it is one.
     pub(super) fn must_not_be_repeated(&self) -> bool {
         match self {

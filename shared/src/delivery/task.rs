@@ -5,6 +5,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value as Json;
 
+use super::worker::RETENTION_DAYS;
 use crate::{
     contact::Contact,
     event::{Event, EventError},
@@ -143,8 +144,10 @@ impl Task {
         let before = history.clone();
         let is_new = self.learn_if_ours(history, integration);
         if let Some(reason) = integration.ignores(history) {
-            // Nothing of the contact is kept.
+            // Nothing else of the contact is kept.
+            let method = history.attributes().only_initiation_method();
             *history = before;
+            history.learn(Step::ContactStart, &method);
             return history.skip(&self.key, &reason, now);
         }
         let start = Step::ContactStart;
@@ -156,7 +159,12 @@ impl Task {
             history.want_again(now);
         }
         if let Told::Record(updated_at) = self.told {
-            if self.is_forgotten(history, updated_at, integration) {
+            if self.is_forgotten(
+                &before,
+                updated_at,
+                integration.configuration().retention_days,
+            ) {
+                *history = before;
                 let reason =
                     "the contact ended more than retentionDays ago, and is not remembered any more";
                 return history.skip(&self.key, reason, now);
@@ -190,6 +198,11 @@ impl Task {
     /// Adds the event to the contact's history and makes its step pending. Whether the step is wanted
     /// nobody can say while the integration cannot be loaded; it is looked at when it is delivered.
     pub(super) fn intend(&self, history: &mut History, now: Timestamp) {
+        if let Told::Record(updated_at) = self.told
+            && self.is_forgotten(history, updated_at, RETENTION_DAYS)
+        {
+            return;
+        }
         if self.learn(history) {
             history.revise_later();
         }
@@ -207,12 +220,11 @@ impl Task {
         &self,
         history: &History,
         updated_at: Option<Timestamp>,
-        integration: &Integration,
+        retention_days: u32,
     ) -> bool {
         let ended = self.contact.attributes.get("DisconnectTimestamp");
         let ended: Option<Timestamp> = ended.and_then(|it| it.as_str()?.parse().ok());
-        let days = integration.configuration().retention_days;
-        let retention = SignedDuration::from_hours(24 * i64::from(days));
+        let retention = SignedDuration::from_hours(24 * i64::from(retention_days));
         let is_known = history
             .in_order()
             .into_iter()

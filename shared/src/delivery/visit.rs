@@ -251,7 +251,7 @@ impl<'a> Visit<'a> {
                 return Ok(());
             }
             // A newer contact record may come while these are sent.
-            let made_of = history.record_updated_at();
+            let made_of = history.record_revision();
             let mut decisions = Vec::new();
             for key in history.together(&first, integration, now) {
                 let gathered = attempt::gather(
@@ -269,8 +269,14 @@ impl<'a> Visit<'a> {
                 decisions.push((key, decision));
             }
             if Instant::now() + MIN_DELIVERY > self.patience {
-                // What was said took all the time to read.
-                return Ok(());
+                // What was said took all the time to read. What is settled is stored all the same.
+                for (key, decision) in &mut decisions {
+                    decision.give_up_for_now(integration.reads_conversation(key));
+                }
+                decisions.retain(|(_, decision)| decision.is_settled());
+                if decisions.is_empty() {
+                    return Ok(());
+                }
             }
             let is_action = decisions[0].1.must_not_be_repeated();
             if is_action {

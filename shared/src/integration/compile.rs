@@ -881,15 +881,13 @@ impl Compiler {
                     self.note_use(&needed, used);
                     // A case that cannot be made of a customer nobody could look for is no reason to lose the
                     // call that would have named it.
-                    let is_by_look_up = self.by_look_up.contains(&needed);
-                    add(
-                        needed,
-                        if reads || is_by_look_up {
-                            without_look_up
-                        } else {
-                            need
-                        },
-                    );
+                    let is_by_look_up = !is_strict && self.by_look_up.contains(&needed);
+                    let need = match need {
+                        _ if reads => without_look_up,
+                        Need::Expected if is_by_look_up => Need::UnlessLookUpFails,
+                        need => need,
+                    };
+                    add(needed, need);
                 }
             }
         }

@@ -135,7 +135,7 @@ fn redaction(history: &History) -> Redaction {
     let (behavior, policy) = (text("Behavior"), text("Policy"));
     if is(behavior, "disable") || is(policy, "none") {
         Redaction::None
-    } else if policy.is_some() {
+    } else if policy.is_some() || is(behavior, "enable") {
         Redaction::Some
     } else if history.record_updated_at().is_some() && settings.is_none() {
         // A contact record tells of Contact Lens wherever it was on.
