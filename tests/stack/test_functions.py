@@ -235,7 +235,8 @@ class Functions(unittest.TestCase):
                         replies[name] = invoke(sample)
                     # As EventBridge's come, and as those do that an asynchronous invocation has failed with.
                     sent = [sample for sample in samples.values() if "detail" in sample]
-                    sent += [{"version": "1.0", "requestPayload": sample} for sample in samples.values()]
+                    record = {"version": "1.0", "requestContext": {"condition": "RetriesExhausted"}}
+                    sent += [record | {"requestPayload": sample} for sample in samples.values()]
                     batches[logical_id] = invoke(batch(*sent))
                     if binary == "contact-start":
                         # What a flow module passes on when its caller has named no integration.
