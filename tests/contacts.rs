@@ -457,6 +457,16 @@ fn analysis(words: &str) -> String {
     .to_string()
 }
 
+/// So many reads of objects are refused.
+fn s3_refuses(system: &System, times: u32) {
+    system.s3.faults.add(Fault {
+        method: String::new(),
+        path: String::new(),
+        times,
+        effect: Effect::refused(403, "AccessDenied"),
+    });
+}
+
 /// The object of this key arrives, with this in it.
 async fn arrives(system: &System, key: &str, content: &str) -> Map<String, Json> {
     let event = object_created(CONTACT, key);
@@ -570,12 +580,7 @@ async fn a_file_that_cannot_be_read_holds_nothing_else_up() {
         with_conversation(configuration);
     })
     .await;
-    system.s3.faults.add(Fault {
-        method: String::new(),
-        path: String::new(),
-        times: 100,
-        effect: Effect::refused(403, "AccessDenied"),
-    });
+    s3_refuses(&system, 100);
     let reply = arrives(&system, REDACTED, &analysis("hello")).await;
     assert_reply!(reply, {"status": "pending", "message": contains("s3:GetObject")});
     assert_reply!(complete(&system, &version(1)).await, {"status": "delivered"});
@@ -652,12 +657,7 @@ async fn a_file_that_is_not_what_it_should_be_fails_its_step_alone() {
 #[tokio::test]
 async fn a_file_that_cannot_be_read_now_is_read_later_and_one_that_is_gone_fails() {
     let system = started(with_conversation).await;
-    system.s3.faults.add(Fault {
-        method: String::new(),
-        path: String::new(),
-        times: 1,
-        effect: Effect::refused(403, "AccessDenied"),
-    });
+    s3_refuses(&system, 1);
     let reply = arrives(&system, REDACTED, &analysis("hello")).await;
     assert_reply!(reply, {"status": "pending", "message": contains("s3:GetObject")});
     eventually("it is read", async || {

@@ -482,6 +482,12 @@ impl History {
         attributes
     }
 
+    /// How the contact began, as [`History::attributes`] tells it.
+    pub fn initiation_method(&self) -> Option<&str> {
+        let mut layers = self.attributes.values().rev();
+        layers.find_map(Attributes::initiation_method)
+    }
+
     /// Whether an event of the step itself has come.
     pub fn has_heard_of(&self, step: Step) -> bool {
         self.attributes.contains_key(&step)

@@ -25,6 +25,10 @@ pub(crate) const DERIVED_NAMES: [&str; 13] = [
     "TalkSeconds",
 ];
 
+/// What `Direction` is.
+pub(crate) const INBOUND: &str = "inbound";
+pub(crate) const OUTBOUND: &str = "outbound";
+
 impl Attributes {
     /// What follows from the attributes, by [`DERIVED_NAMES`]; without what cannot be told yet.
     ///
@@ -38,7 +42,7 @@ impl Attributes {
     pub fn derived(&self) -> Map<String, Value> {
         let mut derived = Map::new();
         if let Some(is_outbound) = self.is_outbound() {
-            let direction = if is_outbound { "outbound" } else { "inbound" };
+            let direction = if is_outbound { OUTBOUND } else { INBOUND };
             derived.insert("Direction".into(), direction.into());
             derived.insert("DirectionCode".into(), is_outbound.into());
         }

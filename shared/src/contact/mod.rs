@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-pub(crate) use self::derived::DERIVED_NAMES;
+pub(crate) use self::derived::{DERIVED_NAMES, INBOUND, OUTBOUND};
 use crate::event::{ContactEvent, ContactRecord, EventError, FlowEvent};
 
 /// One contact, as one event tells of it.
@@ -132,7 +132,7 @@ impl Attributes {
         let name = "InitiationMethod";
         let method = self.record.get(name).cloned();
         Attributes {
-            record: method.map(|it| (name.to_owned(), it)).into_iter().collect(),
+            record: method.map(|it| one(name, it)).unwrap_or_default(),
             ..Attributes::default()
         }
     }

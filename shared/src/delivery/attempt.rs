@@ -81,7 +81,7 @@ pub(super) async fn gather(
         && let Some(first) = integration.first_contact(history)
     {
         gathered.first = store.load(first).await.map_err(|error| {
-            Outcome::Postponed(error.to_string(), backoff(attempts(key, history)))
+            Outcome::Postponed(error.to_string(), backoff(attempts(history.request(key))))
         })?;
     }
     match integration.conversation(key, history, Timestamp::now()) {
@@ -115,8 +115,21 @@ pub(super) async fn gather(
     Ok(gathered)
 }
 
-fn attempts(key: &RequestKey, history: &History) -> u32 {
-    history.request(key).map_or(0, |request| request.attempts)
+fn attempts(request: Option<&RequestHistory>) -> u32 {
+    request.map_or(0, |request| request.attempts)
+}
+
+/// Why a request has failed that was tried in vain for too long; none as long as it has not been.
+fn given_up(
+    reason: &str,
+    request: Option<&RequestHistory>,
+    give_up_after_hours: u32,
+    now: Timestamp,
+) -> Option<String> {
+    let first_tried_at = request.and_then(|request| request.first_tried_at);
+    let give_up_after = SignedDuration::from_hours(give_up_after_hours.into());
+    let is_given_up = now.duration_since(first_tried_at.unwrap_or(now)) >= give_up_after;
+    is_given_up.then(|| format!("given up after {give_up_after_hours} hours: {reason}"))
 }
 
 /// What an object that was not read means for the request.
@@ -126,19 +139,13 @@ fn judge_reading(
     give_up_after_hours: u32,
     now: Timestamp,
 ) -> Outcome {
-    let first_tried_at = request
-        .and_then(|request| request.first_tried_at)
-        .unwrap_or(now);
-    let give_up_after = SignedDuration::from_hours(give_up_after_hours.into());
+    let reason = error.to_string();
     if error.is_permanent() {
-        Outcome::Failed(error.to_string())
-    } else if now.duration_since(first_tried_at) >= give_up_after {
-        Outcome::Failed(format!(
-            "given up after {give_up_after_hours} hours: {error}"
-        ))
-    } else {
-        let attempts = request.map_or(0, |request| request.attempts);
-        Outcome::Postponed(error.to_string(), backoff(attempts))
+        return Outcome::Failed(reason);
+    }
+    match given_up(&reason, request, give_up_after_hours, now) {
+        Some(given_up) => Outcome::Failed(given_up),
+        None => Outcome::Postponed(reason, backoff(attempts(request))),
     }
 }
 
@@ -425,14 +432,11 @@ fn judge(
     if is_unknown {
         reason = unknown_outcome(&reason);
     }
-    let attempts = step.map_or(0, |step| step.attempts);
-    let first_tried_at = step.and_then(|step| step.first_tried_at).unwrap_or(now);
-    let give_up_after = SignedDuration::from_hours(give_up_after_hours.into());
     // What was not sent, or refused unseen for Dynamics' limits, is no reason to give up.
-    let is_given_up = !error.is_held_back() && now.duration_since(first_tried_at) >= give_up_after;
-    if is_given_up {
-        reason = format!("given up after {give_up_after_hours} hours: {reason}");
-    }
+    let given_up =
+        given_up(&reason, step, give_up_after_hours, now).filter(|_| !error.is_held_back());
+    let is_given_up = given_up.is_some();
+    reason = given_up.unwrap_or(reason);
     if let Some(detail) = error
         .detail()
         .filter(|detail| keeps_detail && !detail.is_empty())
@@ -446,7 +450,7 @@ fn judge(
     if error.is_permanent() || is_given_up {
         return Outcome::Failed(reason);
     }
-    let delay = backoff(attempts).mul_f64(0.5 + fastrand::f64());
+    let delay = backoff(attempts(step)).mul_f64(0.5 + fastrand::f64());
     let asked = error.retry_after();
     let asked = asked.and_then(|delay| SignedDuration::try_from(delay).ok());
     Outcome::Postponed(reason, asked.map_or(delay, |asked| asked.max(delay)))

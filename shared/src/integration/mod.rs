@@ -199,29 +199,29 @@ impl Integration {
         }
     }
 
+    /// How the contact is recorded, by how it began.
+    fn recorded(&self, history: &History) -> Recorded {
+        self.configuration.contacts.of(history.initiation_method())
+    }
+
     /// Why no step is done for the contact at all; none when its steps are.
     pub fn ignores(&self, history: &History) -> Option<String> {
-        let attributes = history.attributes();
-        let method = attributes.initiation_method();
-        (self.configuration.contacts.of(method) == Recorded::Ignored).then(|| {
-            let method = method.unwrap_or_default();
+        (self.recorded(history) == Recorded::Ignored).then(|| {
+            let method = history.initiation_method().unwrap_or_default();
             format!("contacts that begin with {method} are not recorded")
         })
     }
 
     /// The contact on whose record this one is recorded; none when that is its own.
     pub fn first_contact(&self, history: &History) -> Option<Uuid> {
-        if !self.configuration.contacts.share_records() {
+        let shares = self.configuration.contacts.share_records();
+        if !shares || self.recorded(history) != Recorded::FirstRecord {
             return None;
         }
         let attributes = history.attributes();
-        let recorded = self
-            .configuration
-            .contacts
-            .of(attributes.initiation_method());
         let first = attributes.get("InitialContactId")?.as_str()?;
         let first = Uuid::try_parse(first).ok()?;
-        (recorded == Recorded::FirstRecord && first != history.contact_id()).then_some(first)
+        (first != history.contact_id()).then_some(first)
     }
 
     /// Whether customers are looked for by phone number.
@@ -328,9 +328,7 @@ impl Integration {
 
     /// Whether a record for the contact is made only when a flow asks for one.
     pub fn leaves_start_to_flows(&self, history: &History) -> bool {
-        let attributes = history.attributes();
-        let method = attributes.initiation_method();
-        self.configuration.contacts.of(method) == Recorded::WhenAFlowStartsIt
+        self.recorded(history) == Recorded::WhenAFlowStartsIt
     }
 
     /// Why the record is not made, when only a flow is to make it and none has.
@@ -541,11 +539,10 @@ impl Integration {
         let request = self.main(Step::ContactStart)?;
         (is_certain
             && request.creates_with_our_id()
-            && start.is_none_or(|start| start.state == State::Pending))
-        // Which record a later leg has is known when its first one's is.
-        .then_some(())
-        .filter(|()| self.first_contact(history).is_none())
-        .map(|()| record_id(history.contact_id(), &key))
+            && start.is_none_or(|start| start.state == State::Pending)
+            // Which record a later leg has is known when its first one's is.
+            && self.first_contact(history).is_none())
+        .then(|| record_id(history.contact_id(), &key))
     }
 
     /// The customer, as templates see it; none where none was looked for.

@@ -13,6 +13,7 @@ use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
 use crate::{
+    contact::{INBOUND, OUTBOUND},
     dataverse::{
         Table,
         lookup::{LookupError, navigation_property},
@@ -218,9 +219,6 @@ impl Link {
         }
     }
 }
-
-const INBOUND: &str = "inbound";
-const OUTBOUND: &str = "outbound";
 
 /// The direction that a condition asks for: `Direction == 'outbound'`.
 fn direction(condition: &str) -> Option<&'static str> {

@@ -2,8 +2,8 @@
 //!
 //! Owns the names that the product adds to a contact's attributes: the integration's settings
 //! (`appid`, ...), the recording bucket's objects (`objectUrl`, `recordingUrl`, ...), each set and
-//! reserved by one table, what was said in the contact (`ContactLens`), the responses (`STEP2-Response`, `Responses.<name>`), and who was found
-//! (`Customer`, `Agent.User`, `Agent.Owner`).
+//! reserved by one table, what was said in the contact (`ContactLens`), the responses (`STEP2-Response`,
+//! `Responses.<name>`), and who was found (`Customer`, `Agent.User`, `Agent.Owner`).
 //!
 //! `Customer` and `Responses` are the product's only in a configuration that looks for customers, or names
 //! requests: in any other they may be attributes of its author's own.
