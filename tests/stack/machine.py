@@ -178,9 +178,12 @@ class LocalSystem:
 
 @contextlib.contextmanager
 def local_system(*options, config=REFERENCE):
-    """The local system, on free ports unless its options say otherwise."""
+    """The local system, on free ports unless its options say otherwise, with its own configuration when none
+    is named."""
     options = options or ("--port", "0")
-    with process("local", [TARGET / "debug" / "local", "serve", "--config", config, *options]) as (
+    if config:
+        options = ("--config", config, *options)
+    with process("local", [TARGET / "debug" / "local", "serve", *options]) as (
         running,
         log,
     ):

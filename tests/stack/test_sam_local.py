@@ -78,15 +78,16 @@ class SamLocalInvoke(unittest.TestCase):
 
     def test_the_readmes_lines_record_a_contact(self):
         contact_id = event("contact-start")["Details"]["ContactData"]["ContactId"]
-        with local_system("--listen", self.containers.gateway) as system:
+        with local_system("--listen", self.containers.gateway, config=None) as system:
             self.template = template()
             replies = [self.invoke(line) for line in LINES]
             record = system.record(contact_id)
-        self.assertEqual([reply["status"] for reply in replies], ["delivered"] * 4, replies)
-        # What start, end and recording have written.
+        self.assertEqual([reply["status"] for reply in replies], ["delivered"] * len(LINES), replies)
+        # What start, end, recording and the contact record have written.
         self.assertEqual(record["phonenumber"], "+15555550100")
-        self.assertEqual(record["category"], "VOICE")
+        self.assertIn("actualend", record)
         self.assertIn(contact_id, record["description"])
+        self.assertEqual(record["category"], "answered")
         # What the agent is shown.
         self.assertIn(contact_id, replies[1]["screenPopUrl"])
 
