@@ -17,6 +17,7 @@ use connect_dynamics::{
     integration::{Findings, Integration},
     store::Store,
 };
+use console::{deployment::Deployment, web::Console};
 use local::{
     build::{self, With},
     credential::Credential,
@@ -67,14 +68,17 @@ enum Command {
     },
     /// Keeps the system up, for events of your own.
     Serve {
-        /// The port of the Invoke API. AWS's other services, Dataverse and Entra ID have the next
-        /// three. 0 for free ones.
+        /// The port of the Invoke API. AWS's other services, Dataverse, Entra ID and the console have the next
+        /// four. 0 for free ones.
         #[arg(long, default_value_t = 9001, value_parser = port)]
         port: u16,
         /// An IP address besides loopback to listen at, such as the one that containers reach this
         /// machine by.
         #[arg(long, value_name = "ADDRESS", value_parser = ip_address)]
         listen: Option<IpAddr>,
+        /// Saves no integration: the console's wizard makes the first one.
+        #[arg(long)]
+        empty: bool,
         #[command(flatten)]
         files: Files,
     },
@@ -211,6 +215,7 @@ async fn run(arguments: Arguments) -> io::Result<ExitCode> {
         Command::Serve {
             port,
             listen,
+            empty,
             files,
         } => {
             let Prepared {
@@ -220,12 +225,20 @@ async fn run(arguments: Arguments) -> io::Result<ExitCode> {
             } = prepare(&files)?;
             options.port = port;
             options.listen = listen;
+            options.is_empty = empty;
             let configuration = options.configuration.clone();
             build_functions(&options)?;
             let system = System::start(options).await.map_err(other_ports)?;
             system.put(&records)?;
-            system.save_for_containers(configuration).await?;
-            serve(&system, listen, &files.events).await
+            if !empty {
+                system.save_for_containers(configuration).await?;
+            }
+            let console = Console::bind(
+                Deployment::of_local(&system.local_system).await,
+                if port == 0 { 0 } else { port + 4 },
+            );
+            let console = console.await.map_err(other_ports)?;
+            serve(&system, console, listen, &files.events).await
         }
     }
 }
@@ -250,11 +263,11 @@ fn at_least_one<T: FromStr>(text: &str) -> Result<T, String> {
     number.map_err(|_| "it must be a number, and at least 1".into())
 }
 
-/// A port that has three more after it, or 0.
+/// A port that has four more after it, or 0.
 fn port(text: &str) -> Result<u16, String> {
     match text.parse() {
-        Ok(port) if port <= u16::MAX - 3 => Ok(port),
-        _ => Err(format!("it must be a number from 0 to {}", u16::MAX - 3)),
+        Ok(port) if port <= u16::MAX - 4 => Ok(port),
+        _ => Err(format!("it must be a number from 0 to {}", u16::MAX - 4)),
     }
 }
 
@@ -268,7 +281,7 @@ fn ip_address(text: &str) -> Result<IpAddr, String> {
 fn other_ports(error: io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::AddrInUse {
         io::Error::other(format!(
-            "{error}; give the first of four free ports with --port, or 0 for any"
+            "{error}; give the first of five free ports with --port, or 0 for any"
         ))
     } else {
         error
@@ -434,7 +447,12 @@ async fn save(path: &Path, table: &str, region: Option<String>) -> io::Result<Ex
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(system: &System, listen: Option<IpAddr>, events: &Path) -> io::Result<ExitCode> {
+async fn serve(
+    system: &System,
+    console: Console,
+    listen: Option<IpAddr>,
+    events: &Path,
+) -> io::Result<ExitCode> {
     let addresses = &system.addresses;
     println!("\n{}", "The system is up. Ctrl-C ends it.".green().bold());
     for (name, address) in [
@@ -448,6 +466,10 @@ async fn serve(system: &System, listen: Option<IpAddr>, events: &Path) -> io::Re
     if let Some(listen) = listen {
         println!("They listen at {listen} too, at the same ports.");
     }
+    println!("\nThe console, where the integration is configured and contacts are seen:");
+    println!("  {}", console.address.underline());
+    println!("  It lets one browser in, once. `cargo run --bin connect-dynamics` opens another.");
+    tokio::spawn(console.serve());
     println!("\nInvoke a function with an event of your own:");
     for event in life::events(events).unwrap_or_default() {
         let step = event.step;

@@ -5,15 +5,16 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use aws_config::{BehaviorVersion, Region};
-use axum::Router;
+use axum::{Router, routing::get};
 use connect_dynamics::{
     dataverse::Table, delivery::Report, integration::Integration, store::Store,
 };
+use console::deployment::LocalSystem;
 use serde_json::{Map, Value as Json};
 
 use crate::{
@@ -63,6 +64,8 @@ pub struct Options {
     /// The port of the Invoke API; those of AWS's other services, Dataverse and Entra ID follow it. 0
     /// for free ones.
     pub port: u16,
+    /// Whether the table is empty: the configuration is not saved, and only tells the stand-ins what to know.
+    pub is_empty: bool,
     /// Faults between the functions and the table.
     pub table_faults: Faults,
     /// By how many seconds Lambda's clock is ahead of the functions'.
@@ -91,6 +94,7 @@ impl Options {
             processes: 1,
             listen: None,
             port: 0,
+            is_empty: false,
             table_faults: Faults::default(),
             clock_skew: 0,
             environment: BTreeMap::new(),
@@ -112,6 +116,8 @@ pub struct System {
     pub store: Arc<Store>,
     pub integration: Integration,
     pub addresses: Addresses,
+    /// What it says of itself to the operators' tool.
+    pub local_system: LocalSystem,
 }
 
 /// Where the parts listen.
@@ -166,10 +172,10 @@ impl System {
         dataverse.set_tables(tables(&integration));
         let store = Arc::new(store(dynamodb, TABLE_NAME).await);
         let name = integration.name();
-        store
-            .save_integration(name, &document)
-            .await
-            .map_err(io::Error::other)?;
+        if !options.is_empty {
+            let saved = store.save_integration(name, &document).await;
+            saved.map_err(io::Error::other)?;
+        }
 
         let mut environment = BTreeMap::from([
             ("TABLE_NAME".to_owned(), TABLE_NAME.to_owned()),
@@ -197,8 +203,23 @@ impl System {
             })
             .collect();
         let lambda = Lambda::start(functions).await?;
-        let invoke = serve(0, lambda.router()).await?;
+        let itself = Arc::new(OnceLock::<LocalSystem>::new());
+        let tell = {
+            let itself = itself.clone();
+            move || async move { axum::Json(itself.get().cloned()) }
+        };
+        let router = lambda.router().route("/stand-in/system", get(tell));
+        let invoke = serve(0, router).await?;
+        let local_system = LocalSystem {
+            invoke: format!("http://{invoke}"),
+            aws: format!("http://{aws_address}"),
+            table: TABLE_NAME.to_owned(),
+            integration: name.to_owned(),
+            connection: configuration["connection"].clone(),
+        };
+        let local_system = itself.get_or_init(|| local_system).clone();
         Ok(System {
+            local_system,
             entra,
             dataverse,
             secrets_manager: sources.secrets_manager,

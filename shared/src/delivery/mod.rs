@@ -26,6 +26,7 @@ use tokio::time::Instant;
 
 pub use self::{
     redelivery::{Order, Report},
+    task::{Refusal, Task},
     worker::Worker,
 };
 use crate::{integrations::IntegrationsError, step::Step, store::StoreError};

@@ -17,9 +17,10 @@ use crate::{
 
 /// What an event asks for.
 #[derive(Debug)]
-pub(super) struct Task {
-    pub(super) contact: Contact,
-    pub(super) key: RequestKey,
+pub struct Task {
+    pub contact: Contact,
+    /// The step's main request, for the object where the step is done for one.
+    pub key: RequestKey,
     /// The integration that a flow names by its parameter `integration`.
     pub(super) integration: Option<String>,
     /// Whether a flow waits for the reply.
@@ -38,11 +39,13 @@ enum Told {
 }
 
 /// Why there is nothing to do for an event.
-#[derive(Debug, PartialEq)]
-pub(super) enum Refusal {
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Refusal {
     /// The event is none that the function can read.
+    #[error("{0}")]
     Malformed(String),
     /// It can, and the event is not for it.
+    #[error("{0}")]
     Ignored(String),
 }
 
@@ -54,7 +57,10 @@ impl From<EventError> for Refusal {
 
 impl Task {
     /// Reads the event that a step's function was invoked with.
-    pub(super) fn read(step: Step, payload: Json, folders: &Folders) -> Result<Task, Refusal> {
+    ///
+    /// # Errors
+    /// [`Refusal`] when it is no event, or none for this step.
+    pub fn read(step: Step, payload: Json, folders: &Folders) -> Result<Task, Refusal> {
         let takes = match step.trigger() {
             Trigger::Contact(_) => "flow events and contact events",
             Trigger::Object => "S3 Object Created events",
@@ -135,12 +141,7 @@ impl Task {
 
     /// Adds the event to the contact's history, and makes its step pending if the integration wants it
     /// done.
-    pub(super) fn remember(
-        &self,
-        history: &mut History,
-        integration: &Integration,
-        now: Timestamp,
-    ) {
+    pub fn remember(&self, history: &mut History, integration: &Integration, now: Timestamp) {
         let before = history.clone();
         let is_new = self.learn_if_ours(history, integration);
         if let Some(reason) = integration.ignores(history) {

@@ -1,4 +1,4 @@
-//! The DynamoDB table: contacts' histories and integrations' configurations.
+//! The DynamoDB table: contacts' histories, and integrations' configurations ([`versions`]).
 //!
 //! Owns the items' form and their conditional writes. A contact is one item, written whole with the
 //! version that was read as the condition, so a late writer never overwrites a newer state: it is
@@ -6,7 +6,7 @@
 //!
 //! | attribute | type | what |
 //! |---|---|---|
-//! | `pk` | S, partition key | `CONTACT#<contact id>`, `INTEGRATION#<name>` or `LINE#<name>` |
+//! | `pk` | S, partition key | `CONTACT#<contact id>`, `LINE#<name>`, `INTEGRATION#<name>`, `DRAFT#<name>` or `VERSION#<name>#<ms>` |
 //! | `version` | N | counts the writes of the item |
 //! | `history` | S | a contact's [`History`] as JSON |
 //! | `document` | S | an integration's configuration document |
@@ -20,10 +20,14 @@
 //! | `DUE#<line>#<shard>` | when to look at the contact again; after the point, since when it waits | contacts with a pending step. The line is their integration's name: each waits behind its own kind only |
 //! | `FAILED#<shard>` | when a step failed; after the point, when the item expires | contacts with a failed step and none pending |
 //! | `LINES` | 0 | the lines that there are |
+//! | `INTEGRATIONS`, `DRAFTS`, `VERSIONS#<name>` | when it was saved | see [`versions`] |
 //! | `DUE#<shard>` | when to look at the contact again | contacts that version 0.1.0 has left pending; the next write moves them to their line |
+
+pub mod versions;
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
+    str::FromStr,
     sync::{Mutex, PoisonError},
 };
 
@@ -362,35 +366,6 @@ impl Store {
         }
     }
 
-    /// An integration's configuration document; none when there is no such integration.
-    ///
-    /// # Errors
-    /// [`StoreError`], never [`StoreError::Conflict`].
-    pub async fn integration(&self, name: &str) -> Result<Option<String>, StoreError> {
-        match self.get(&integration_key(name)).await? {
-            None => Ok(None),
-            Some(item) => match text(&item, "document") {
-                Some(document) => Ok(Some(document.to_owned())),
-                None => Err(self.malformed("it has no document")),
-            },
-        }
-    }
-
-    /// Saves an integration's configuration document, which must have been validated.
-    ///
-    /// # Errors
-    /// [`StoreError`], never [`StoreError::Conflict`].
-    pub async fn save_integration(&self, name: &str, document: &str) -> Result<(), StoreError> {
-        let put = self
-            .client
-            .put_item()
-            .table_name(&self.table)
-            .item("pk", AttributeValue::S(integration_key(name)))
-            .item("document", AttributeValue::S(document.to_owned()));
-        put.send().await.map_err(|error| self.error(&error))?;
-        Ok(())
-    }
-
     async fn get(&self, key: &str) -> Result<Option<Item>, StoreError> {
         let get = self
             .client
@@ -448,10 +423,6 @@ fn contact_key(contact_id: Uuid) -> String {
     format!("CONTACT#{contact_id}")
 }
 
-fn integration_key(name: &str) -> String {
-    format!("INTEGRATION#{name}")
-}
-
 /// The partition of the index that holds the lines.
 const LINES: &str = "LINES";
 
@@ -503,7 +474,7 @@ fn text<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
     item.get(name)?.as_s().ok().map(String::as_str)
 }
 
-fn number(item: &Item, name: &str) -> Option<u64> {
+fn number<N: FromStr>(item: &Item, name: &str) -> Option<N> {
     item.get(name)?.as_n().ok()?.parse().ok()
 }
 
