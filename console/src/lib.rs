@@ -11,4 +11,7 @@
 
 pub mod aws;
 pub mod deployment;
+pub mod draft;
+pub mod preview;
+pub mod sample;
 pub mod web;

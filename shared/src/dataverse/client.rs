@@ -302,22 +302,14 @@ impl Dynamics {
             Method::Patch => reqwest::Method::PATCH,
             Method::Put => reqwest::Method::PUT,
         };
-        let mut http = client
-            .request(method, format!("{}{}", self.service_root, request.path))
-            .header("Accept", "application/json")
-            .header("OData-Version", "4.0")
-            .header("OData-MaxVersion", "4.0");
-        if let Some(body) = &request.body {
-            http = http
-                .header("Content-Type", "application/json; charset=utf-8")
-                .header("Prefer", "return=representation")
-                .body(serde_json::to_vec(body).expect("a JSON map serialises"));
-        } else if request.kind == Kind::Action {
-            http = http.header("Content-Length", "0");
+        let url = format!("{}{}", self.service_root, request.path);
+        let mut http = client.request(method, url);
+        for (name, value) in request.headers() {
+            http = http.header(name, value);
         }
-        if request.kind == Kind::Update {
-            http = http.header("If-Match", "*");
+        match &request.body {
+            Some(body) => http.body(serde_json::to_vec(body).expect("a JSON map serialises")),
+            None => http,
         }
-        http
     }
 }

@@ -59,6 +59,26 @@ impl Method {
 }
 
 impl Request {
+    /// The headers that it is sent with, besides the token.
+    /// <https://learn.microsoft.com/power-apps/developer/data-platform/webapi/compose-http-requests-handle-errors#http-headers>
+    pub fn headers(&self) -> Vec<(&'static str, &'static str)> {
+        let mut headers = vec![
+            ("Accept", "application/json"),
+            ("OData-Version", "4.0"),
+            ("OData-MaxVersion", "4.0"),
+        ];
+        if self.body.is_some() {
+            headers.push(("Content-Type", "application/json; charset=utf-8"));
+            headers.push(("Prefer", "return=representation"));
+        } else if self.kind == Kind::Action {
+            headers.push(("Content-Length", "0"));
+        }
+        if self.kind == Kind::Update {
+            headers.push(("If-Match", "*"));
+        }
+        headers
+    }
+
     /// Whether sending it twice has the effect of sending it once.
     pub fn is_repeatable(&self) -> bool {
         self.kind != Kind::Action

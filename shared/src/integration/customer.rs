@@ -91,6 +91,11 @@ pub(super) enum NoQuery {
 }
 
 impl CustomerQuery {
+    /// What is looked for, as it is compared.
+    pub fn value(&self) -> String {
+        self.sought.text()
+    }
+
     /// The requests, which do not need each other.
     pub fn requests(&self) -> impl Iterator<Item = &Request> {
         self.requests.iter().map(|(_, request)| request)

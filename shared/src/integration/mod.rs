@@ -29,7 +29,7 @@ use crate::{
         AGENT, CUSTOMER, Configuration, Connection, NEW_CUSTOMER, NewCustomer, Opening, Recorded,
         ScreenPopTarget, StepView, WithoutStart,
     },
-    dataverse::{Kind, Method, Request, Response},
+    dataverse::{Kind, Method, Request, Response, Table},
     history::{History, Need, RequestKey, Rules, State},
     recording::RecordedObject,
     request::{Address, AddressError, Body, Condition, Gap, RequestTemplate, record_id},
@@ -606,6 +606,16 @@ impl Integration {
             Some((key.clone(), id.clone()))
         });
         id.into_iter().collect()
+    }
+
+    /// The fields of a request's response that anything names; the record's id is one of them.
+    pub fn named_fields(&self, key: &RequestKey) -> BTreeSet<String> {
+        self.used_fields(key).unwrap_or_default()
+    }
+
+    /// The table that a request's record is of; none for one that its author has not written.
+    pub fn table(&self, key: &RequestKey) -> Option<&Table> {
+        Some(&self.template(key)?.table)
     }
 
     /// Whether a later request may name the response.
