@@ -1,1 +1,375 @@
 "use strict";
+
+// Every page works without this script, but for what is shown while one types and what is added to a form.
+
+// Times in the reader's own time zone.
+for (const time of document.querySelectorAll("time[datetime]")) {
+  const at = new Date(time.dateTime);
+  if (!Number.isNaN(at.getTime())) {
+    time.title = time.textContent;
+    time.textContent = at.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+  }
+}
+
+// What cannot be undone is asked for.
+document.addEventListener("submit", (event) => {
+  const question = event.submitter?.dataset.confirm;
+  if (question && !window.confirm(question)) event.preventDefault();
+});
+
+// A part of a form that belongs to one choice.
+function showChosen() {
+  for (const radio of document.querySelectorAll("[data-shows]")) {
+    const part = document.getElementById(radio.dataset.shows);
+    if (part) part.hidden = !radio.checked;
+  }
+  for (const part of document.querySelectorAll("[data-when]")) {
+    const input = document.querySelector(`[name="${part.dataset.when}"]`);
+    if (input) part.hidden = input.value !== part.dataset.is;
+  }
+}
+document.addEventListener("change", showChosen);
+showChosen();
+
+// ---- The wizard's form: what was filled in goes with every step through its pages. ----
+
+const wizard = document.getElementById("wizard");
+
+if (wizard?.matches("[data-dirty]")) {
+  let isDirty = false;
+  const touch = () => { isDirty = true; };
+  wizard.addEventListener("input", touch);
+  wizard.addEventListener("touched", touch);
+  wizard.addEventListener("submit", () => { isDirty = false; });
+  window.addEventListener("beforeunload", (event) => {
+    if (isDirty) event.preventDefault();
+  });
+  // The steps at the side save the form on the way.
+  for (const link of document.querySelectorAll("[data-go]")) {
+    link.addEventListener("click", (event) => {
+      if (!isDirty || event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      const go = document.createElement("input");
+      go.type = "hidden";
+      go.name = "go";
+      go.value = link.dataset.go;
+      wizard.append(go);
+      isDirty = false;
+      wizard.requestSubmit();
+    });
+  }
+}
+
+// ---- Requests and lines of their bodies: added, moved and removed. ----
+
+let newest = 1000;
+
+// Slots follow the places in the page: what is said of a field is said by its slot.
+function renumber() {
+  if (!wizard) return;
+  const requests = wizard.querySelectorAll("[data-requests] > .request");
+  requests.forEach((request, index) => {
+    for (const part of request.querySelectorAll("[data-slot], [data-says]")) {
+      for (const kind of ["slot", "says"]) {
+        const slot = part.dataset[kind];
+        if (slot) part.dataset[kind] = slot.replace(/^r[^.]*\./, `r${index}.`);
+      }
+    }
+    for (const editor of request.querySelectorAll("[data-body]")) numberRows(editor, `r${index}`);
+    request.querySelector('[data-move="up"]').disabled = index === 0;
+    request.querySelector('[data-move="down"]').disabled = index === requests.length - 1;
+  });
+  for (const editor of wizard.querySelectorAll('[data-body="customer.new"]')) numberRows(editor, "customer.new");
+}
+
+function numberRows(editor, prefix) {
+  editor.querySelectorAll("[data-rows] > [data-row]").forEach((row, index) => {
+    row.dataset.slot = `${prefix}.row${index}`;
+    row.querySelector("[data-says]").dataset.says = row.dataset.slot;
+  });
+}
+
+function touched() {
+  renumber();
+  wizard.dispatchEvent(new Event("touched"));
+}
+
+function addRow(editor, name = "", value = "", isJson = false) {
+  const row = editor.querySelector("[data-new-row]").content.firstElementChild.cloneNode(true);
+  const [column, text] = row.querySelectorAll("input");
+  column.value = name;
+  text.value = value;
+  row.querySelector("select").value = isJson ? "json" : "text";
+  editor.querySelector("[data-rows]").append(row);
+  return column;
+}
+
+function showMode(editor, mode) {
+  for (const part of editor.querySelectorAll("[data-mode]")) part.hidden = part.dataset.mode !== mode;
+  editor.querySelector('[data-mode="text"] input[type="hidden"]').disabled = mode !== "text";
+}
+
+wizard?.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (!button) return;
+  const editor = button.closest("[data-body]");
+  const request = button.closest(".request");
+  if (button.matches("[data-add-row]")) {
+    addRow(editor).focus();
+  } else if (button.matches("[data-remove-row]")) {
+    const row = button.closest("[data-row]");
+    const next = row.nextElementSibling ?? row.previousElementSibling;
+    row.remove();
+    (next?.querySelector("input") ?? editor.querySelector("[data-add-row]")).focus();
+  } else if (button.matches("[data-as-text]")) {
+    const body = {};
+    for (const row of editor.querySelectorAll("[data-rows] > [data-row]")) {
+      const [column, text] = row.querySelectorAll("input");
+      let value = text.value;
+      if (row.querySelector("select").value === "json") {
+        try { value = JSON.parse(value); } catch { /* It stays the text that it is. */ }
+      }
+      if (column.value.trim()) body[column.value.trim()] = value;
+    }
+    const area = editor.querySelector('[data-mode="text"] textarea');
+    area.value = JSON.stringify(body, null, 2);
+    showMode(editor, "text");
+    area.focus();
+  } else if (button.matches("[data-as-rows]")) {
+    const area = editor.querySelector('[data-mode="text"] textarea');
+    let body;
+    try { body = area.value.trim() ? JSON.parse(area.value) : {}; } catch (error) { body = error; }
+    if (body instanceof Error || body === null || Array.isArray(body) || typeof body !== "object") {
+      const says = editor.querySelector('[data-mode="text"] [data-says]');
+      const told = document.createElement("p");
+      told.className = "error";
+      told.textContent = "Only a JSON object can be edited as fields" + (body instanceof Error ? `: ${body.message}` : ".");
+      says.replaceChildren(told);
+      area.focus();
+      return;
+    }
+    editor.querySelector("[data-rows]").replaceChildren();
+    for (const [name, value] of Object.entries(body)) {
+      const isText = typeof value === "string";
+      addRow(editor, name, isText ? value : JSON.stringify(value), !isText);
+    }
+    showMode(editor, "rows");
+    editor.querySelector("[data-rows] input, [data-add-row]").focus();
+  } else if (button.matches("[data-remove-request]")) {
+    request.remove();
+    wizard.querySelector("[data-add-request]").focus();
+  } else if (button.matches("[data-move]")) {
+    const other = button.dataset.move === "up" ? request.previousElementSibling : request.nextElementSibling;
+    if (other) button.dataset.move === "up" ? other.before(request) : other.after(request);
+    button.focus();
+  } else if (button.matches("[data-add-request]")) {
+    const template = wizard.querySelector("[data-new-request]");
+    const holder = document.createElement("div");
+    newest += 1;
+    holder.innerHTML = template.innerHTML.replaceAll("NEW", String(newest));
+    const added = holder.firstElementChild;
+    wizard.querySelector("[data-requests]").append(added);
+    added.querySelector("select").focus();
+  } else {
+    return;
+  }
+  touched();
+});
+renumber();
+
+// ---- The preview: rendered on the server for what stands in the form now. ----
+
+const preview = wizard?.dataset.preview;
+let names = [];
+
+function readNames() {
+  const script = document.querySelector("[data-names]");
+  if (script) names = JSON.parse(script.textContent);
+}
+readNames();
+
+if (preview) {
+  const content = document.querySelector("[data-preview-content]");
+  const status = document.querySelector("[data-preview-status]");
+  let waiting;
+  let asked = 0;
+
+  const show = (answer) => {
+    if (answer.content !== null) {
+      content.innerHTML = answer.content;
+      content.classList.remove("stale");
+    } else {
+      content.classList.add("stale");
+    }
+    names = answer.names.length ? answer.names : names;
+    for (const says of wizard.querySelectorAll("[data-says]")) {
+      const html = answer.says[says.dataset.says] ?? "";
+      if (says.innerHTML !== html) says.innerHTML = html;
+    }
+    for (const field of wizard.querySelectorAll("[data-slot]")) {
+      const comes = field.querySelector("[data-comes]");
+      if (comes) comes.textContent = answer.values[field.dataset.slot] ?? "";
+      const isWrong = answer.wrong.includes(field.dataset.slot);
+      for (const input of field.querySelectorAll("input:not([type=hidden]), textarea, select")) {
+        if (isWrong) input.setAttribute("aria-invalid", "true"); else input.removeAttribute("aria-invalid");
+      }
+    }
+    if (status.textContent !== answer.status) status.textContent = answer.status;
+  };
+
+  const refresh = async () => {
+    const mine = ++asked;
+    try {
+      const body = new URLSearchParams(new FormData(wizard));
+      const response = await fetch(preview, { method: "POST", body });
+      if (mine !== asked) return;
+      if (!response.ok) throw new Error(`the console answers ${response.status}`);
+      show(await response.json());
+    } catch (error) {
+      if (mine !== asked) return;
+      content.classList.add("stale");
+      status.textContent = `The preview cannot be made: ${error.message}`;
+    }
+  };
+  const soon = () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(refresh, 250);
+  };
+  wizard.addEventListener("input", soon);
+  wizard.addEventListener("change", soon);
+  wizard.addEventListener("touched", soon);
+
+  // Another sample contact leaves what is filled in as it is.
+  const sample = document.querySelector("[data-sample]");
+  const says = document.createElement("p");
+  says.className = "error";
+  says.setAttribute("role", "alert");
+  sample?.append(says);
+  const choose = async () => {
+    says.textContent = "";
+    const response = await fetch(sample.action, { method: "POST", body: new URLSearchParams(new FormData(sample)) });
+    if (!response.ok) {
+      const page = new DOMParser().parseFromString(await response.text(), "text/html");
+      says.textContent = page.querySelector("main p")?.textContent ?? `The console answers ${response.status}.`;
+      return;
+    }
+    refresh();
+  };
+  sample?.addEventListener("submit", (event) => {
+    event.preventDefault();
+    choose();
+  });
+  for (const select of sample?.querySelectorAll("[data-submits]") ?? []) {
+    select.addEventListener("change", () => {
+      if (select.name === "life") sample.elements.contact.value = "";
+      choose();
+    });
+  }
+}
+
+// ---- Completion of names in templates. ----
+
+{
+  const list = document.createElement("ul");
+  list.id = "completions";
+  list.setAttribute("role", "listbox");
+  list.setAttribute("aria-label", "Names");
+  list.hidden = true;
+  document.body.append(list);
+  let input = null;
+  let from = 0;
+  let chosen = -1;
+
+  // The beginning of a name before the cursor, where one can stand.
+  const begun = (field) => {
+    const before = field.value.slice(0, field.selectionStart);
+    const isInTemplate = before.lastIndexOf("{{") > before.lastIndexOf("}}") || before.lastIndexOf("{%") > before.lastIndexOf("%}");
+    if (field.dataset.completes === "template" && !isInTemplate) return null;
+    const word = before.match(/[A-Za-z_][A-Za-z0-9_.-]*$/);
+    if (word) return word[0];
+    return /(\{\{|\{%)\s*$/.test(before) ? "" : null;
+  };
+
+  const close = () => {
+    list.hidden = true;
+    chosen = -1;
+    input?.removeAttribute("aria-activedescendant");
+    input?.setAttribute("aria-expanded", "false");
+  };
+
+  const choose = (index) => {
+    const options = list.children;
+    options[chosen]?.setAttribute("aria-selected", "false");
+    chosen = (index + options.length) % options.length;
+    options[chosen].setAttribute("aria-selected", "true");
+    options[chosen].scrollIntoView({ block: "nearest" });
+    input.setAttribute("aria-activedescendant", options[chosen].id);
+  };
+
+  const take = (name) => {
+    const field = input;
+    const end = field.selectionStart;
+    field.setRangeText(name, from, end, "end");
+    const rest = field.value.slice(field.selectionStart);
+    if (field.dataset.completes === "template" && !rest.includes("}}")) {
+      field.setRangeText(" }}", field.selectionStart, field.selectionStart, "preserve");
+    }
+    close();
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+  };
+
+  const offer = (field) => {
+    const word = begun(field);
+    if (word === null) return close();
+    const lower = word.toLowerCase();
+    const fits = names.filter(([name]) => name.toLowerCase().includes(lower) && name !== word);
+    fits.sort(([one], [other]) => other.toLowerCase().startsWith(lower) - one.toLowerCase().startsWith(lower));
+    if (!fits.length) return close();
+    input = field;
+    from = field.selectionStart - word.length;
+    list.replaceChildren(...fits.slice(0, 12).map(([name, value], index) => {
+      const option = document.createElement("li");
+      option.id = `completion-${index}`;
+      option.setAttribute("role", "option");
+      option.setAttribute("aria-selected", "false");
+      const title = document.createElement("span");
+      title.className = "code";
+      title.textContent = name;
+      const means = document.createElement("span");
+      means.className = "muted small";
+      means.textContent = value;
+      option.append(title, " ", means);
+      option.addEventListener("mousedown", (event) => {
+        event.preventDefault();
+        take(name);
+      });
+      return option;
+    }));
+    chosen = -1;
+    const box = field.getBoundingClientRect();
+    list.hidden = false;
+    const width = Math.min(Math.max(box.width, 280), document.documentElement.clientWidth - 16);
+    list.style.width = `${width}px`;
+    list.style.left = `${Math.max(8, Math.min(box.left, document.documentElement.clientWidth - width - 8)) + window.scrollX}px`;
+    list.style.top = `${box.bottom + window.scrollY + 2}px`;
+    field.setAttribute("aria-expanded", "true");
+    field.setAttribute("aria-controls", list.id);
+    field.setAttribute("aria-autocomplete", "list");
+    field.setAttribute("role", "combobox");
+  };
+
+  document.addEventListener("input", (event) => {
+    if (event.target.matches?.("[data-completes]")) offer(event.target);
+  });
+  document.addEventListener("focusout", close);
+  document.addEventListener("keydown", (event) => {
+    if (list.hidden || event.target !== input) return;
+    const isTaken = chosen >= 0 && (event.key === "Enter" || event.key === "Tab");
+    if (event.key === "ArrowDown") choose(chosen + 1);
+    else if (event.key === "ArrowUp") choose(chosen - 1);
+    else if (event.key === "Escape") close();
+    else if (isTaken) take(list.children[chosen].querySelector(".code").textContent);
+    else return;
+    event.preventDefault();
+  });
+}

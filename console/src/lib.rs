@@ -12,6 +12,7 @@
 pub mod aws;
 pub mod deployment;
 pub mod draft;
+pub mod form;
 pub mod preview;
 pub mod sample;
 pub mod web;

@@ -5,25 +5,34 @@
 //!
 //! | module | pages |
 //! |---|---|
-//! | `home` | the integrations, and how a new one begins |
+//! | `home` | the integrations that there are |
+//! | `wizard` | an integration's configuration |
 
 mod guard;
 mod home;
 mod page;
+mod wizard;
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
 
 use axum::{Router, routing::get};
 use tokio::net::TcpListener;
 
 use self::guard::Guard;
 pub(crate) use self::page::{PageError, Section, Shown, Tone, badge, count, notice, page, time};
-use crate::deployment::Deployment;
+use crate::{deployment::Deployment, sample::Sample};
 
 /// What every page has.
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) deployment: Deployment,
+    /// The sample contact of each integration's previews.
+    pub(crate) samples: Mutex<BTreeMap<String, Sample>>,
 }
 
 pub(crate) type Shared = Arc<App>;
@@ -47,7 +56,10 @@ impl Console {
         let port = listener.local_addr()?.port();
         let guard = Guard::new(port);
         let address = format!("http://127.0.0.1:{port}/?token={}", guard.token());
-        let app = Arc::new(App { deployment });
+        let app = Arc::new(App {
+            deployment,
+            samples: Mutex::default(),
+        });
         Ok(Console {
             address,
             listener,
@@ -68,6 +80,7 @@ fn router(app: Shared) -> Router {
     Router::new()
         .route("/", get(home::home))
         .route("/assets/{name}", get(page::asset))
+        .merge(wizard::router())
         .fallback(page::not_found)
         .with_state(app)
 }

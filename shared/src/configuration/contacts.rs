@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// How Amazon Connect says that a contact began.
 /// <https://docs.aws.amazon.com/connect/latest/adminguide/contact-initiation-methods.html>
-pub(crate) const INITIATION_METHODS: [&str; 13] = [
+pub const INITIATION_METHODS: [&str; 13] = [
     "AGENT_REPLY",
     "API",
     "CALLBACK",

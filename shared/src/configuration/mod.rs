@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 pub(crate) use self::customer::{AGENT, CUSTOMER, LINK, LINK_PARTIES, NEW_CUSTOMER};
 pub use self::{
-    contacts::{ContactLensConfiguration, ContactLensFile, Contacts, Recorded},
+    contacts::{ContactLensConfiguration, ContactLensFile, Contacts, INITIATION_METHODS, Recorded},
     credential::{CertificateConfiguration, Credential, FederationConfiguration},
     customer::{
         AgentConfiguration, CustomerConfiguration, CustomerTable, DefaultOwner, NewCustomer,

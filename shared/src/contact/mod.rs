@@ -40,7 +40,7 @@ pub struct Attributes {
 
 /// Names that the contact record defines. None of them ever means a user-defined attribute or a
 /// flow's parameter, also when the contact at hand lacks it.
-pub(crate) const RECORD_NAMES: &[&str] = &[
+pub const RECORD_NAMES: &[&str] = &[
     "AWSAccountId",
     "AWSContactTraceRecordFormatVersion",
     "AdditionalEmailRecipients",

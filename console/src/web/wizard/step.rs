@@ -1,0 +1,365 @@
+//! The steps with their requests: the form, and beside it what it would send.
+
+use axum::{
+    Form,
+    extract::{Path, RawQuery, State},
+    response::Response,
+};
+use connect_dynamics::step::Step;
+use maud::{Markup, html};
+
+use super::{
+    App, Editing, PageError, Shared, Stage,
+    fields::{Field, Says, tick},
+    preview,
+};
+use crate::{
+    form::{
+        BodyForm, CustomerForm, OBJECT_KINDS, OPENINGS, Pairs, PopForm, RequestForm, Row, StepForm,
+    },
+    web::Shown,
+};
+
+pub(super) async fn show(
+    State(app): State<Shared>,
+    Path((name, step)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+) -> Shown {
+    let step = parse(&step)?;
+    let editing = Editing::load(&app, &name).await?;
+    let form = form_of(&editing, step);
+    let is_saved = query.as_deref() == Some("saved");
+    Ok(render(&app, &editing, step, &form, is_saved, &html! {}))
+}
+
+pub(super) fn parse(step: &str) -> Result<Step, PageError> {
+    step.parse()
+        .map_err(|_| PageError::NotFound(format!("There is no step `{step}`.")))
+}
+
+pub(super) fn form_of(editing: &Editing, step: Step) -> StepForm {
+    StepForm::of(editing.edited.step(step), editing.edited.is_on(step))
+}
+
+pub(super) async fn save(
+    State(app): State<Shared>,
+    Path((name, step)): Path<(String, String)>,
+    Form(pairs): Form<Pairs>,
+) -> Result<Response, PageError> {
+    let step = parse(&step)?;
+    let mut editing = Editing::load(&app, &name).await?;
+    let form = StepForm::read(&pairs, &form_of(&editing, step));
+    editing.edited.set_step(step, form.json(step), form.is_on);
+    if !form.problems().is_empty() {
+        // It could not be kept as it was typed.
+        let page = render(&app, &editing, step, &form, false, &html! {});
+        let status = axum::http::StatusCode::UNPROCESSABLE_ENTITY;
+        return Ok(axum::response::IntoResponse::into_response((status, page)));
+    }
+    editing
+        .save_and_go(&app, &pairs, Stage::Step(step), |editing, told| {
+            render(&app, editing, step, &form, false, told)
+        })
+        .await
+}
+
+/// What the step is, for somebody who has not read anything.
+fn lead(step: Step) -> &'static str {
+    match step {
+        Step::ContactStart => {
+            "Done when a flow starts the contact. Creates the contact's record, or finds one."
+        }
+        Step::ContactAnswered => {
+            "Done when an agent answers, or makes the call. Opens the record for the agent, and can write to it."
+        }
+        Step::ContactEnd => "Done when the contact ends. Updates the record.",
+        Step::RecordingAvailable => {
+            "Done when a recording, a transcript or an analysis is there. Updates the record."
+        }
+        Step::ContactCompleted => {
+            "Done when the contact record comes, some minutes after the contact and its after-contact work. Completes the record, and updates it again when something changes later."
+        }
+    }
+}
+
+fn render(
+    app: &App,
+    editing: &Editing,
+    step: Step,
+    form: &StepForm,
+    is_saved: bool,
+    told: &Markup,
+) -> Markup {
+    let stage = Stage::Step(step);
+    let shown = preview::look(app, editing, step, form);
+    let says = &shown.says;
+    let suggested = match step {
+        Step::ContactStart => Some("(the step's record is the contact's)"),
+        _ => None,
+    };
+    let body = html! {
+        (told)
+        div.heading {
+            div {
+                h1 { (stage.title()) }
+                p.lead { (lead(step)) }
+            }
+        }
+        form #wizard method="post" action=(editing.address(stage)) data-dirty
+            data-preview={ (editing.address(stage)) "/preview" } {
+            (editing.hidden())
+            div.card.switch {
+                (tick("on", "Do this step", form.is_on, "Without it, nothing is sent when this happens. What is filled in below is kept."))
+            }
+            (says.summary())
+            (customer(step, form, says))
+            @if step == Step::ContactAnswered {
+                (pop(form.pop.as_ref(), says))
+            }
+            @if step == Step::RecordingAvailable {
+                (kinds(form, says))
+            }
+            section aria-labelledby="requests" {
+                h2 #requests { "Requests to Dynamics" }
+                @if let Some(suggested) = suggested { p.muted.small { (suggested) } }
+                div data-requests {
+                    @for (index, request) in form.requests.iter().enumerate() {
+                        (request_card(&index.to_string(), request, form.requests.len(), says))
+                    }
+                }
+                template data-new-request { (request_card("NEW", &RequestForm::new(step), 2, &Says::default())) }
+                p { button type="button" data-add-request { "Add a request" } }
+            }
+            @if step != Step::RecordingAvailable {
+                details.card open[!form.reply.is_empty() || says.errors.contains_key("reply")] {
+                    summary { "What the flow is told" }
+                    (Field::new(says, "reply", "Fields of the response", &form.reply)
+                        .hint("Names divided by commas. The flow gets them beside status, recordId and recordUrl.").text())
+                }
+            }
+            (editing.buttons())
+        }
+        (suggestions())
+    };
+    let aside = preview::aside(app, editing, step, &shown);
+    editing.page(app, stage, is_saved, &body, Some(&aside))
+}
+
+/// Entity sets and columns that Dynamics has of its own.
+fn suggestions() -> Markup {
+    html! {
+        datalist #entity-sets {
+            @for table in &connect_dynamics::dataverse::columns::TABLES { option value=(table.entity_set) {} }
+        }
+        div data-columns {}
+    }
+}
+
+fn customer(step: Step, form: &StepForm, says: &Says) -> Markup {
+    let suggested = CustomerForm::suggested();
+    let customer = form.customer.as_ref().unwrap_or(&suggested);
+    let field = |name, label, value| Field::new(says, name, label, value);
+    let is_on = form.customer.is_some();
+    if !is_on && step != Step::ContactStart {
+        // Rare, and one click away.
+    }
+    let has_errors = says.errors.keys().any(|slot| slot.starts_with("customer."));
+    html! {
+        details.card open[is_on && (step == Step::ContactStart || has_errors)] {
+            summary { h2 { "Customer" } span.muted.small { @if is_on { "looked for before the requests" } @else { "not looked for in this step" } } }
+            (tick("customer.on", "Look for the customer", is_on, "Found by phone number or e-mail address, in whatever notation. Templates name who was found as Customer."))
+            div.row {
+                (field("customer.tables", "Tables", &customer.tables).hint("Entity sets divided by commas. The first that holds a match decides.").text())
+                (field("customer.value", "What is looked for", &customer.value).hint("The customer's number or address unless given.").completes("template").text())
+            }
+            div.row {
+                (field("customer.many", "When several are found", &customer.many).select(&[("none", "take nobody"), ("newest", "take the newest"), ("orderby", "take the first by an order")]))
+                (field("customer.none", "When nobody is found", &customer.none).select(&[("skip", "go on without a customer"), ("create", "create one")]))
+            }
+            div data-when="customer.many" data-is="orderby" hidden[customer.many != "orderby"] {
+                (field("customer.order", "Order", &customer.order).at("customer.many").hint("As in $orderby: modifiedon desc").text())
+            }
+            div data-when="customer.none" data-is="create" hidden[customer.none != "create"] {
+                (field("customer.newEntitySet", "Table of the new customer", &customer.new_entity_set).suggested("entity-sets").text())
+                (body_editor("customer.new", &customer.new_body, says))
+            }
+            details {
+                summary { "More" }
+                div.row {
+                    (field("customer.kind", "Kind", &customer.kind).select(&[("", "by its form"), ("phone", "phone number"), ("email", "e-mail address"), ("text", "another text")]))
+                    (field("customer.country", "Country", &customer.country).hint("Two letters, like US, for numbers without a country code. That of the instance's number unless given.").text())
+                }
+                (field("customer.when", "Only when", &customer.when).hint("An expression, like Channel == 'VOICE'.").completes("expression").text())
+                (tick("customer.linkLater", "Do not wait for the customer", customer.is_linked_later, "The record is made at once, and linked to the customer later."))
+            }
+        }
+    }
+}
+
+fn pop(pop: Option<&PopForm>, says: &Says) -> Markup {
+    let is_on = pop.is_some();
+    let suggested = PopForm {
+        open: vec!["record".into()],
+        target: "embedded".into(),
+        ..PopForm::default()
+    };
+    let pop = pop.unwrap_or(&suggested);
+    let target = if pop.target.is_empty() {
+        "embedded"
+    } else {
+        &pop.target
+    };
+    html! {
+        section.card aria-labelledby="page" {
+            h2 #page { "The agent's page" }
+            (tick("pop.on", "Open a page for the agent", is_on, ""))
+            fieldset {
+                legend { "Where" }
+                @for (value, title, what) in [
+                    ("embedded", "Embedded", "Inside the page that the agent takes contacts in."),
+                    ("tab", "In a new tab", "In a browser tab of its own."),
+                ] {
+                    div.choice {
+                        input type="radio" name="pop.target" id={ "pop-" (value) } value=(value) checked[value == target];
+                        label for={ "pop-" (value) } { strong { (title) } br; span.muted.small { (what) } }
+                    }
+                }
+                div.says data-says="pop.target" { (says.messages("pop.target")) }
+            }
+            fieldset {
+                legend { "What" }
+                p.muted.small { "The first of these that there is." }
+                @for (value, title) in OPENINGS {
+                    (tick(&format!("pop.open.{value}"), title, pop.open.iter().any(|open| open == value), ""))
+                }
+                div.says data-says="pop.open" { (says.messages("pop.open")) }
+            }
+            (Field::new(says, "pop.query", "Otherwise, the page with this query string", &pop.query)
+                .hint("A JSON object, as in the reference: {\"pagetype\": \"entityrecord\", \"etn\": \"phonecall\", \"id\": \"{{STEP2-Response.activityid}}\"}")
+                .completes("template").area(5))
+        }
+    }
+}
+
+fn kinds(form: &StepForm, says: &Says) -> Markup {
+    html! {
+        fieldset.card {
+            legend { "Which objects" }
+            @for (kind, title) in OBJECT_KINDS {
+                (tick(&format!("kind.{kind}"), title, form.object_kinds.iter().any(|each| each == kind), ""))
+            }
+            div.says data-says="kinds" { (says.messages("kinds")) }
+        }
+    }
+}
+
+fn request_card(index: &str, request: &RequestForm, of: usize, says: &Says) -> Markup {
+    let prefix = format!("r{index}");
+    let name = |part: &str| format!("{prefix}.{part}");
+    let names = [
+        name("requestName"),
+        name("method"),
+        name("entitySet"),
+        name("query"),
+        name("when"),
+    ];
+    let [request_name, method, entity_set, query, when] = &names;
+    let field = |name, label, value| Field::new(says, name, label, value);
+    let title = if request.name.is_empty() {
+        "Request".to_owned()
+    } else {
+        format!("Request {}", request.name)
+    };
+    let is_more_open = !request.name.is_empty() || !request.when.is_empty() || of > 1;
+    html! {
+        fieldset.card.request data-request=(index) {
+            legend { (title) }
+            input type="hidden" name="request" value=(index);
+            input type="hidden" name=(name("rest")) value=(serde_json::Value::from(request.rest.clone()).to_string());
+            div.says data-says={ (prefix) ".request" } data-part="request" { (says.messages(&format!("{prefix}.request"))) }
+            div.row.address {
+                (field(method, "Method", &request.method).select(&[("POST", "POST: create"), ("PATCH", "PATCH: update"), ("GET", "GET: read")]))
+                (field(entity_set, "Table", &request.entity_set).hint("Its entity set name.").suggested("entity-sets").text())
+                (field(query, "Query string", &request.query).hint("The record's key in parentheses, query options, or both.").completes("template").text())
+            }
+            (body_editor(&name("body"), &request.body, says))
+            details open[is_more_open] {
+                summary { "Condition and name" }
+                div.row {
+                    (field(when, "Only when", &request.when).hint("An expression, like Outcome == 'missed'.").completes("expression").text())
+                    (field(request_name, "Name", &request.name).hint("Later templates name its response as Responses.<name>.").text())
+                }
+                div.choice {
+                    input type="radio" id={ "f-main-" (index) } name="main" value=(index) checked[request.is_main];
+                    label for={ "f-main-" (index) } { "This is the step's main request" br; span.muted.small { "Its record is the contact's. Unless one is chosen, it is the first that creates a record, or else the first." } }
+                }
+            }
+            div.actions.small-actions {
+                button.plain type="button" data-move="up" { "Move up" }
+                button.plain type="button" data-move="down" { "Move down" }
+                button.plain.danger type="button" data-remove-request { "Remove this request" }
+            }
+        }
+    }
+}
+
+/// A body: lines of columns and values, or one text.
+fn body_editor(prefix: &str, body: &BodyForm, says: &Says) -> Markup {
+    let slot = prefix.strip_suffix(".body").unwrap_or(prefix);
+    let empty = Vec::new();
+    let (rows, text) = match body {
+        BodyForm::Rows(rows) => (rows, None),
+        BodyForm::Text(text) => (&empty, Some(text)),
+    };
+    let body_slot = format!("{slot}.body");
+    let text_slot = format!("{slot}.text");
+    let text_name = format!("{prefix}.text");
+    html! {
+        div.body-editor data-body=(prefix) {
+            p.body-title { "Fields that are written" }
+            div.says data-says=(body_slot) { (says.messages(&body_slot)) }
+            div data-mode="rows" hidden[text.is_some()] {
+                div.rows data-rows {
+                    @for (index, row) in rows.iter().enumerate() {
+                        (body_row(prefix, &format!("{slot}.row{index}"), row, says))
+                    }
+                }
+                template data-new-row { (body_row(prefix, "", &Row::default(), &Says::default())) }
+                div.actions.small-actions {
+                    button type="button" data-add-row { "Add a field" }
+                    button.plain type="button" data-as-text { "Edit as text" }
+                }
+            }
+            div data-mode="text" hidden[text.is_none()] {
+                input type="hidden" name={ (prefix) ".mode" } value="text" disabled[text.is_none()];
+                (Field::new(says, &text_name, "Body", text.map_or("", String::as_str)).at(&text_slot)
+                    .hint("A JSON object, as in the reference. Values in double curly braces are templates.").completes("template").area(8))
+                div.actions.small-actions { button.plain type="button" data-as-rows { "Edit as fields" } }
+            }
+        }
+    }
+}
+
+fn body_row(prefix: &str, slot: &str, row: &Row, says: &Says) -> Markup {
+    let is_wrong = says.errors.contains_key(slot).then_some("true");
+    let label = |what: &str| {
+        if row.name.is_empty() {
+            what.to_owned()
+        } else {
+            format!("{what} of {}", row.name)
+        }
+    };
+    html! {
+        div.body-row data-slot=(slot) data-row {
+            input.code type="text" name={ (prefix) ".name" } value=(row.name) aria-label="Column" placeholder="column" data-column autocomplete="off" spellcheck="false" aria-invalid=[is_wrong];
+            input.code type="text" name={ (prefix) ".value" } value=(row.value) aria-label=(label("Value")) placeholder="value, or {{ attribute }}" data-completes="template" autocomplete="off" spellcheck="false" aria-invalid=[is_wrong];
+            select name={ (prefix) ".kind" } aria-label=(label("Form")) {
+                option value="text" selected[!row.is_json] { "Text" }
+                option value="json" selected[row.is_json] { "JSON" }
+            }
+            button.plain type="button" data-remove-row aria-label=(if row.name.is_empty() { "Remove this field".to_owned() } else { format!("Remove {}", row.name) }) { "✕" }
+            p.comes data-comes { @if let Some(value) = says.values.get(slot) { (value) } }
+            div.says data-says=(slot) { (says.messages(slot)) }
+        }
+    }
+}
