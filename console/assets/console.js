@@ -96,7 +96,7 @@ function touched() {
 
 function addRow(editor, name = "", value = "", isJson = false) {
   const row = editor.querySelector("[data-new-row]").content.firstElementChild.cloneNode(true);
-  const [column, text] = row.querySelectorAll("input");
+  const [column, text] = row.querySelectorAll("input, textarea");
   column.value = name;
   text.value = value;
   row.querySelector("select").value = isJson ? "json" : "text";
@@ -124,7 +124,7 @@ wizard?.addEventListener("click", (event) => {
   } else if (button.matches("[data-as-text]")) {
     const body = {};
     for (const row of editor.querySelectorAll("[data-rows] > [data-row]")) {
-      const [column, text] = row.querySelectorAll("input");
+      const [column, text] = row.querySelectorAll("input, textarea");
       let value = text.value;
       if (row.querySelector("select").value === "json") {
         try { value = JSON.parse(value); } catch { /* It stays the text that it is. */ }

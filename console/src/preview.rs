@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use connect_dynamics::{
     analysis,
-    dataverse::{Kind, Request, Response},
+    configuration::PastedObject,
+    dataverse::{Kind, Request, Response, Table, lookup::part_played},
     history::{History, Next, RequestKey},
     integration::{Conversation, Integration, RenderError, Sending},
     step::Step,
@@ -37,6 +38,10 @@ pub struct Previewed {
     /// Its place in the document, `steps.contact-start.request`; none for one that its author has not written.
     pub place: Option<String>,
     pub outcome: Outcome,
+    /// The table of its record.
+    pub table: Option<Table>,
+    /// The fields of the body as its author has written them.
+    pub fields: Vec<String>,
     /// What of the body goes without a value, by field, and why.
     pub gaps: Vec<(String, String)>,
     /// What Dynamics is taken to answer.
@@ -267,6 +272,8 @@ impl<'a> Walk<'a> {
             key: key.clone(),
             place: place(self.integration, key),
             outcome,
+            table: self.integration.table(key).cloned(),
+            fields: fields(self.integration, key),
             gaps: Vec::new(),
             answer: None,
             is_answered: false,
@@ -358,6 +365,50 @@ fn answer(records: impl IntoIterator<Item = Json>) -> Response {
     }
 }
 
+/// What a field that links to a record has become: Dataverse has other names for these.
+fn linked(name: &str, table: Option<&Table>, body: &Map<String, Json>) -> String {
+    let is_of = |key: &str| {
+        let key = key.split('@').next().unwrap_or_default();
+        key == name || key.strip_prefix(name).is_some_and(|rest| rest.starts_with('_'))
+    };
+    let bound = body.iter().find(|(key, _)| key.contains('@') && is_of(key));
+    if let Some((key, value)) = bound {
+        return format!("{key}: {}", shown(value));
+    }
+    let parties = body.iter().find(|(key, _)| key.ends_with("_activity_parties"));
+    let part = table.and_then(|table| part_played(table, name)).map(i64::from);
+    let party = parties.and_then(|(_, parties)| {
+        let mut parties = parties.as_array()?.iter();
+        parties.find(|party| part.is_some() && party["participationtypemask"].as_i64() == part)
+    });
+    match party {
+        Some(party) => {
+            let fields = party.as_object().into_iter().flatten();
+            let mut links = fields.filter(|(key, _)| key.ends_with("@odata.bind"));
+            links.next().map_or_else(|| shown(party), |(_, record)| shown(record))
+        }
+        None => "left out".into(),
+    }
+}
+
+/// The fields of a request's body, where it is an object.
+fn fields(integration: &Integration, key: &RequestKey) -> Vec<String> {
+    let request = place(integration, key).and_then(|place| {
+        let view = integration.configuration().steps.get(key.step())?;
+        let mut requests = view.requests.into_iter();
+        requests.find(|(other, _)| *other == place)
+    });
+    let body = request.and_then(|(_, request)| request.body.as_ref());
+    match body {
+        Some(PastedObject::Object(body)) => body.keys().cloned().collect(),
+        Some(PastedObject::Text(text)) => match serde_json::from_str(text) {
+            Ok(Json::Object(body)) => body.iter().map(|(name, _)| name.clone()).collect(),
+            _ => Vec::new(),
+        },
+        None => Vec::new(),
+    }
+}
+
 /// Where a request stands in the document.
 fn place(integration: &Integration, key: &RequestKey) -> Option<String> {
     let view = integration.configuration().steps.get(key.step())?;
@@ -413,8 +464,13 @@ impl Preview {
                     for request in requests {
                         let path = percent_decode_str(&request.path).decode_utf8_lossy();
                         values.insert(format!("{place}.queryString"), path.into_owned());
-                        for (name, value) in request.body.iter().flatten() {
+                        let body = request.body.clone().unwrap_or_default();
+                        for (name, value) in &body {
                             values.insert(format!("{place}.body.{name}"), shown(value));
+                        }
+                        for name in &previewed.fields {
+                            let value = values.entry(format!("{place}.body.{name}"));
+                            value.or_insert_with(|| linked(name, previewed.table.as_ref(), &body));
                         }
                     }
                     for (field, reason) in &previewed.gaps {
@@ -496,6 +552,10 @@ mod tests {
         assert_eq!(body("subject").unwrap(), "Call from Ada Example");
         assert_eq!(body("phonenumber").unwrap(), "+15555550100");
         assert_eq!(values["steps.contact-start.customer.value"], "+15555550100");
+        let contact = "/contacts(00000000-0000-4000-8000-00000000a002)";
+        assert_eq!(body("from").unwrap(), contact);
+        assert_eq!(body("to").unwrap(), "left out");
+        assert!(body("regardingobjectid").unwrap().contains(contact));
         let preview = Walk::new(&integration, &sample, now()).step(Step::ContactAnswered);
         let (url, target) = preview.page.as_ref().unwrap().as_ref().unwrap();
         assert!(url.contains("etn=phonecall&id=5d3f6a1e"), "{url}");

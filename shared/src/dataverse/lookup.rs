@@ -85,7 +85,7 @@ fn target_of(lookup: &Lookup) -> String {
 
 /// The part that the parties play which stand in this field of an activity; none for a field that holds no
 /// parties, and for a table that is no activity.
-pub(crate) fn part_played(table: &Table, field: &str) -> Option<u8> {
+pub fn part_played(table: &Table, field: &str) -> Option<u8> {
     let lists = PARTY_LISTS.iter().filter(|_| table.is_activity());
     lists
         .filter(|(name, _)| *name == field)

@@ -93,10 +93,6 @@ fn render(
     let stage = Stage::Step(step);
     let shown = preview::look(app, editing, step, form);
     let says = &shown.says;
-    let suggested = match step {
-        Step::ContactStart => Some("(the step's record is the contact's)"),
-        _ => None,
-    };
     let body = html! {
         (told)
         div.heading {
@@ -121,7 +117,7 @@ fn render(
             }
             section aria-labelledby="requests" {
                 h2 #requests { "Requests to Dynamics" }
-                @if let Some(suggested) = suggested { p.muted.small { (suggested) } }
+                p.muted.small { @if step == Step::ContactStart { "The record of the main request is the contact's record." } @else { "In their order. STEP2-Response is what Dynamics has answered to the main request of step 2." } }
                 div data-requests {
                     @for (index, request) in form.requests.iter().enumerate() {
                         (request_card(&index.to_string(), request, form.requests.len(), says))
@@ -160,9 +156,6 @@ fn customer(step: Step, form: &StepForm, says: &Says) -> Markup {
     let customer = form.customer.as_ref().unwrap_or(&suggested);
     let field = |name, label, value| Field::new(says, name, label, value);
     let is_on = form.customer.is_some();
-    if !is_on && step != Step::ContactStart {
-        // Rare, and one click away.
-    }
     let has_errors = says.errors.keys().any(|slot| slot.starts_with("customer."));
     html! {
         details.card open[is_on && (step == Step::ContactStart || has_errors)] {
@@ -352,7 +345,7 @@ fn body_row(prefix: &str, slot: &str, row: &Row, says: &Says) -> Markup {
     html! {
         div.body-row data-slot=(slot) data-row {
             input.code type="text" name={ (prefix) ".name" } value=(row.name) aria-label="Column" placeholder="column" data-column autocomplete="off" spellcheck="false" aria-invalid=[is_wrong];
-            input.code type="text" name={ (prefix) ".value" } value=(row.value) aria-label=(label("Value")) placeholder="value, or {{ attribute }}" data-completes="template" autocomplete="off" spellcheck="false" aria-invalid=[is_wrong];
+            textarea.code rows="1" name={ (prefix) ".value" } aria-label=(label("Value")) placeholder="value, or {{ attribute }}" data-completes="template" autocomplete="off" spellcheck="false" aria-invalid=[is_wrong] { (row.value) }
             select name={ (prefix) ".kind" } aria-label=(label("Form")) {
                 option value="text" selected[!row.is_json] { "Text" }
                 option value="json" selected[row.is_json] { "JSON" }
