@@ -4,6 +4,9 @@
 //! |---|---|
 //! | [`deployment`] | what the tool is used on: a stack in an AWS account, or the system that `local serve` keeps up |
 //! | [`aws`] | signed calls of AWS's services |
+//! | [`draft`], [`form`] | what is being edited, and the way from a step's document to its form and back |
+//! | [`sample`], [`preview`] | sample contacts, and what would be sent for one |
+//! | [`environment`] | a Dynamics environment: whether it is reached, what it holds, what it would refuse |
 //! | [`web`] | the console in the browser: its pages, and who may ask for them |
 //!
 //! What an integration is, how its requests are made and what is remembered of a contact is the library's,
@@ -12,6 +15,7 @@
 pub mod aws;
 pub mod deployment;
 pub mod draft;
+pub mod environment;
 pub mod form;
 pub mod preview;
 pub mod sample;

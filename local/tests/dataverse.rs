@@ -942,7 +942,8 @@ async fn methods_versions_and_content_types_are_checked() {
     for (method, target) in [
         ("PATCH", "phonecalls"),
         ("POST", &record),
-        ("DELETE", &record),
+        ("DELETE", "phonecalls"),
+        ("PUT", &record),
     ] {
         let refused = environment.send(method, target, &[], json!({})).await;
         assert_eq!(
@@ -970,6 +971,90 @@ async fn methods_versions_and_content_types_are_checked() {
             .status,
         400
     );
+}
+
+// https://learn.microsoft.com/power-apps/developer/data-platform/webapi/update-delete-entities-using-web-api#basic-delete
+#[tokio::test]
+async fn a_record_is_deleted_once_and_not_while_others_point_to_it() {
+    let environment = environment().await;
+    let contact = environment
+        .create("contacts", json!({"lastname": "Example"}))
+        .await;
+    let contact = format!("contacts({})", contact["contactid"].as_str().unwrap());
+    let bound = json!({"regardingobjectid_contact_phonecall@odata.bind": format!("/{contact}")});
+    let call = environment.create("phonecalls", bound).await;
+    let call = format!("phonecalls({})", call["activityid"].as_str().unwrap());
+    let delete = async |target: &str| environment.send("DELETE", target, &[], Json::Null).await;
+    assert_eq!(delete(&contact).await.status, 501);
+    environment
+        .dataverse
+        .set_missing_privilege(Some("prvDeleteActivity"));
+    assert_eq!(delete(&call).await.refusal().1, "0x80040220");
+    environment.dataverse.set_missing_privilege(None);
+    assert_eq!(delete(&call).await.status, 204);
+    let gone = delete(&call).await;
+    assert_eq!((gone.refusal().0, gone.refusal().1), (404, "0x80040217"));
+    assert_eq!(delete(&contact).await.status, 204);
+}
+
+// https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query-metadata-web-api
+#[tokio::test]
+async fn tables_are_described_as_they_are_checked() {
+    let environment = environment().await;
+    let tables = environment
+        .get("EntityDefinitions?$select=LogicalName,EntitySetName")
+        .await;
+    let calls = json!({"LogicalName": "phonecall", "EntitySetName": "phonecalls"});
+    let tables = tables.body["value"].as_array().unwrap().clone();
+    let found = tables
+        .iter()
+        .find(|table| table["LogicalName"] == "phonecall");
+    let found = found.unwrap();
+    assert_eq!(found["EntitySetName"], calls["EntitySetName"]);
+    let lengths = environment
+        .get("EntityDefinitions(LogicalName='phonecall')/Attributes/Microsoft.Dynamics.CRM.StringAttributeMetadata?$select=LogicalName,MaxLength")
+        .await;
+    let lengths = lengths.body["value"].as_array().unwrap().clone();
+    let subject = lengths
+        .iter()
+        .find(|column| column["LogicalName"] == "subject");
+    assert_eq!(subject.unwrap()["MaxLength"], 200);
+    for (target, status) in [
+        (
+            "EntityDefinitions(LogicalName='nope')?$select=LogicalName",
+            404,
+        ),
+        ("EntityDefinitions", 501),
+        ("EntityDefinitions?$select=LogicalName,SchemaName", 501),
+        (
+            "EntityDefinitions?$select=LogicalName&$filter=IsActivity%20eq%20true",
+            501,
+        ),
+        (
+            "EntityDefinitions(LogicalName='phonecall')/Attributes/Microsoft.Dynamics.CRM.EnumAttributeMetadata?$select=LogicalName",
+            501,
+        ),
+    ] {
+        assert_eq!(environment.get(target).await.status, status, "{target}");
+    }
+}
+
+#[tokio::test]
+async fn a_user_who_is_disabled_or_has_no_role_is_refused() {
+    let environment = environment().await;
+    let user = format!(
+        "systemusers({USER})?$select=fullname&$expand=systemuserroles_association($select=name)"
+    );
+    let told = environment.get(&user).await.body;
+    assert_eq!(
+        told["systemuserroles_association"][0]["name"],
+        "Amazon Connect contacts"
+    );
+    environment.dataverse.set_roles(&[]);
+    assert_eq!(environment.get(&user).await.refusal().1, "0x80042f09");
+    assert_eq!(environment.get("WhoAmI").await.status, 200);
+    environment.dataverse.set_user_disabled(true);
+    assert_eq!(environment.get("WhoAmI").await.refusal().1, "0x80040225");
 }
 
 #[tokio::test]

@@ -104,6 +104,11 @@ impl Entra {
             .with_state(self.clone())
     }
 
+    /// The application's id.
+    pub(super) fn client_id(&self) -> String {
+        self.lock().client_id.clone()
+    }
+
     /// How long the tokens given from now on are good.
     pub fn set_lifetime(&self, lifetime: Duration) {
         self.lock().lifetime = lifetime;

@@ -132,12 +132,12 @@ pub struct NewCustomer {
 
 impl NewCustomer {
     /// The column that holds the customer's name.
-    pub(crate) fn name_column(&self) -> Option<String> {
+    pub fn name_column(&self) -> Option<String> {
         name_column(self.name_column.as_ref(), &self.request().table())
     }
 
     /// The request that creates the record.
-    pub(crate) fn request(&self) -> RequestConfiguration {
+    pub fn request(&self) -> RequestConfiguration {
         RequestConfiguration {
             name: None,
             when: None,
@@ -162,7 +162,7 @@ fn name_column(given: Option<&String>, table: &Table) -> Option<String> {
 
 impl CustomerTable {
     /// The table's three names.
-    pub(crate) fn table(&self) -> Table {
+    pub fn table(&self) -> Table {
         Table::new(
             &self.entity_set,
             self.primary_key.clone(),
@@ -171,7 +171,7 @@ impl CustomerTable {
     }
 
     /// The column that holds the customer's name.
-    pub(crate) fn name_column(&self) -> Option<String> {
+    pub fn name_column(&self) -> Option<String> {
         name_column(self.name_column.as_ref(), &self.table())
     }
 }

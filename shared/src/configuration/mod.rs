@@ -327,7 +327,7 @@ impl Steps {
     }
 
     /// What bodies can link to: the tables of customers, and of requests by their names.
-    pub(crate) fn linkable(&self) -> Linkable {
+    pub fn linkable(&self) -> Linkable {
         let mut linkable = Linkable::default();
         for (step, view) in self.iter() {
             let searched = view
@@ -526,7 +526,7 @@ impl PastedObject {
     }
 
     /// As it was pasted, or as JSON.
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         match self {
             PastedObject::Text(text) => text.clone(),
             PastedObject::Object(map) => Json::from(map.clone()).to_string(),

@@ -57,7 +57,8 @@ pub(super) fn read(request: &Request, answer: Answer) -> Result<Response, Dynami
         .and_then(|kind| kind.to_str().ok())
         .is_some_and(|kind| kind.starts_with("application/json"));
     let is_create = matches!(request.kind, Kind::Create { .. });
-    let is_written = is_create || matches!(request.kind, Kind::Update | Kind::Replace);
+    let is_written =
+        is_create || matches!(request.kind, Kind::Update | Kind::Replace | Kind::Delete);
     // Of what was written, Dynamics has done what it was asked; only what it says of it is lost.
     if is_too_large && !(is_json && is_written) {
         return Err(DynamicsError::AnswerTooLarge { status });

@@ -301,6 +301,7 @@ impl Dynamics {
             Method::Post => reqwest::Method::POST,
             Method::Patch => reqwest::Method::PATCH,
             Method::Put => reqwest::Method::PUT,
+            Method::Delete => reqwest::Method::DELETE,
         };
         let url = format!("{}{}", self.service_root, request.path);
         let mut http = client.request(method, url);

@@ -7,6 +7,8 @@
 //! <https://learn.microsoft.com/dynamics365/sales/developer/entities/lead>.
 //! The stand-in for Dataverse is made of the same columns.
 
+use std::fmt;
+
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
@@ -492,6 +494,12 @@ pub struct KnownTable {
     other_lookups: &'static str,
 }
 
+impl fmt::Debug for KnownTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KnownTable({})", self.logical_name)
+    }
+}
+
 /// The tables that are known.
 pub static TABLES: [KnownTable; 15] = [
     KnownTable {
@@ -759,6 +767,29 @@ pub static TABLES: [KnownTable; 15] = [
 ];
 
 impl KnownTable {
+    /// A table that an environment has of its own, for the stand-in: its names, its columns and its lookups.
+    pub const fn of_environment(
+        logical_name: &'static str,
+        entity_set: &'static str,
+        primary_key: &'static str,
+        primary_name: &'static str,
+        columns: &'static [&'static [Column]],
+        lookups: &'static [Lookup],
+    ) -> KnownTable {
+        KnownTable {
+            logical_name,
+            entity_set,
+            primary_key,
+            primary_name,
+            columns,
+            others: &[],
+            has_addresses: false,
+            lookups,
+            party_types: &[],
+            other_lookups: "",
+        }
+    }
+
     /// A table by its logical name; none for a table that is not known here.
     pub fn by_logical_name(name: &str) -> Option<&'static KnownTable> {
         TABLES.iter().find(|table| table.logical_name == name)
@@ -805,6 +836,30 @@ impl KnownTable {
     fn lookup_read_by<'a>(&self, name: &'a str) -> Option<&'a str> {
         let column = name.strip_prefix('_')?.strip_suffix("_value")?;
         (self.has_lookup(column) || is_of_a_publisher(column)).then_some(column)
+    }
+
+    /// The names of columns that it has and that are not described.
+    pub fn other_columns(&self) -> impl Iterator<Item = String> + use<'_> {
+        let others = self
+            .others
+            .iter()
+            .flat_map(|others| others.split_ascii_whitespace());
+        let addresses = ["address1", "address2", "address3"].into_iter();
+        let addresses = addresses
+            .filter(|_| self.has_addresses)
+            .flat_map(|address| {
+                let columns = ADDRESS.split_ascii_whitespace();
+                columns.map(move |column| format!("{address}_{column}"))
+            });
+        others.map(str::to_owned).chain(addresses)
+    }
+
+    /// The columns of lookups that it has and that are not described.
+    pub fn other_lookups(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let of_all = OTHER_LOOKUPS_OF_ALL.split_ascii_whitespace();
+        let lookups = self.lookups;
+        let others = self.other_lookups.split_ascii_whitespace().chain(of_all);
+        others.filter(move |column| lookups.iter().all(|lookup| lookup.column != *column))
     }
 
     pub fn is_activity(&self) -> bool {

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{cause, certificates};
 
-/// A larger answer is not read: no record has one, and a function's memory is small.
+/// A larger answer is not read unless it is asked for: no record has one, and a function's memory is small.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 
 /// The client of all HTTP connections but AWS's. Clones share their connections.
@@ -21,6 +21,8 @@ pub struct Http {
     pooled: Result<Client, String>,
     /// Keeps no connection, so each request makes one of its own. It is set up when it is first used.
     unpooled: Arc<OnceLock<Result<Client, String>>>,
+    /// The most bytes of an answer that are read.
+    largest: usize,
 }
 
 /// Which connection a request goes over.
@@ -113,7 +115,14 @@ impl Http {
         Http {
             pooled: client(certificates, ClientBuilder::default()),
             unpooled: Arc::default(),
+            largest: MAX_ANSWER_BYTES,
         }
+    }
+
+    /// Reads answers of up to this many bytes: an environment describes all of its tables at once.
+    #[must_use]
+    pub fn with_largest_answer(self, largest: usize) -> Http {
+        Http { largest, ..self }
     }
 
     fn client(&self, over: Over) -> Result<&Client, HttpError> {
@@ -145,7 +154,7 @@ impl Http {
                 is_too_large: false,
             };
             while let Some(chunk) = response.chunk().await? {
-                if answer.body.len() + chunk.len() > MAX_ANSWER_BYTES {
+                if answer.body.len() + chunk.len() > self.largest {
                     answer.is_too_large = true;
                     answer.body.clear();
                     break;

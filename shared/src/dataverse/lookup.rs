@@ -94,12 +94,12 @@ pub fn part_played(table: &Table, field: &str) -> Option<u8> {
 }
 
 /// The property that holds all parties of an activity.
-pub(crate) fn parties_property(table: &Table) -> String {
+pub fn parties_property(table: &Table) -> String {
     format!("{}_activity_parties", table.logical_name)
 }
 
 /// Whether a property holds the parties of an activity.
-pub(crate) fn is_parties_property(name: &str) -> bool {
+pub fn is_parties_property(name: &str) -> bool {
     name.ends_with("_activity_parties")
 }
 
@@ -107,11 +107,7 @@ pub(crate) fn is_parties_property(name: &str) -> bool {
 ///
 /// # Errors
 /// [`LookupError`] when the lookup is not known, or takes no such record.
-pub(crate) fn navigation_property(
-    table: &str,
-    column: &str,
-    target: &str,
-) -> Result<String, LookupError> {
+pub fn navigation_property(table: &str, column: &str, target: &str) -> Result<String, LookupError> {
     let unknown = || LookupError::Unknown {
         table: table.to_owned(),
         column: column.to_owned(),

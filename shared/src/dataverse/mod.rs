@@ -41,7 +41,9 @@ pub use self::{
     credential::CredentialError,
     error::{DynamicsError, Refusal},
     http::{Http, HttpError},
-    lookup::LookupError,
+    lookup::{
+        LookupError, is_parties_property, navigation_property, part_played, parties_property,
+    },
     pace::Room,
     request::{Kind, Method, Request},
     table::Table,

@@ -27,6 +27,9 @@ pub enum Method {
     /// No request of a configuration: what it replaces as a whole is the business of this library.
     #[serde(skip)]
     Put,
+    /// No request of a configuration: this product deletes nothing that it recorded of a contact.
+    #[serde(skip)]
+    Delete,
 }
 
 /// What a request does, and so whether it may be repeated.
@@ -43,6 +46,8 @@ pub enum Kind {
     Read,
     /// Replaces a list that belongs to a record.
     Replace,
+    /// Deletes a record. Repeating it finds none.
+    Delete,
     /// A POST to anything else than an entity set: it is not known what repeating it does.
     Action,
 }
@@ -54,6 +59,7 @@ impl Method {
             Method::Post => "POST",
             Method::Patch => "PATCH",
             Method::Put => "PUT",
+            Method::Delete => "DELETE",
         }
     }
 }
@@ -137,6 +143,7 @@ mod tests {
         for (method, kind, repeatable) in [
             (Method::Patch, Kind::Update, true),
             (Method::Get, Kind::Read, true),
+            (Method::Delete, Kind::Delete, true),
             (Method::Post, Kind::Action, false),
         ] {
             let request = request(method, kind);
@@ -149,5 +156,12 @@ mod tests {
             [Method::Get, Method::Post, Method::Patch].map(Method::as_str),
             ["GET", "POST", "PATCH"]
         );
+    }
+
+    #[test]
+    fn no_configuration_can_delete_or_replace() {
+        for method in ["DELETE", "PUT"] {
+            assert!(serde_json::from_value::<Method>(json!(method)).is_err());
+        }
     }
 }

@@ -699,7 +699,7 @@ impl Compiler {
                 self.problem(format!("{field}.body: a GET has no body; leave it out"));
                 None
             }
-            (Method::Get, _) | (Method::Post | Method::Put, None) => None,
+            (Method::Get, _) | (Method::Post | Method::Put | Method::Delete, None) => None,
             (Method::Patch, None) => {
                 self.problem(format!(
                     "{field}.body: a PATCH needs a body, the columns to update"

@@ -401,8 +401,8 @@ fn compile_node(
     node.map_err(|error| errors.push(error)).ok()
 }
 
-/// Whether a string may hold a template; plain text is kept as it is.
-fn is_template(source: &str) -> bool {
+/// Whether a string of a body may hold a template; plain text is kept as it is.
+pub fn is_template(source: &str) -> bool {
     ["{{", "{%", "{#", "objectUrl", "-Response."]
         .iter()
         .any(|mark| source.contains(mark))

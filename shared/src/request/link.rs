@@ -33,7 +33,7 @@ pub struct Linkable {
 impl Linkable {
     /// The logical names of the tables that the record may be of which a value names; none when the value is
     /// not the whole name of a record.
-    pub(crate) fn targets(&self, value: &Json) -> Option<Vec<String>> {
+    pub fn targets(&self, value: &Json) -> Option<Vec<String>> {
         let link = Link::read(value.as_str()?, self)?;
         Some(link.targets().into_iter().map(str::to_owned).collect())
     }

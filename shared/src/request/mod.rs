@@ -19,7 +19,7 @@ use uuid::Uuid;
 pub(crate) use self::condition::as_template;
 pub use self::{
     address::{Address, AddressError, Convention, OptionValue},
-    body::{Body, BodyError, Gap, RenderedBody},
+    body::{Body, BodyError, Gap, RenderedBody, is_template},
     condition::Condition,
     link::Linkable,
     pasted::{JsonSyntaxError, parse_object},
@@ -91,6 +91,7 @@ impl RequestTemplate {
             Method::Get => Kind::Read,
             Method::Patch => Kind::Update,
             Method::Put => Kind::Replace,
+            Method::Delete => Kind::Delete,
             Method::Post if !self.creates() => Kind::Action,
             Method::Post => {
                 let body = body.get_or_insert_default();

@@ -4,16 +4,18 @@
 //! <https://learn.microsoft.com/power-apps/developer/data-platform/webapi/overview>. What it does not
 //! model it refuses with 501 and [`NOT_MODELLED`]. Tables and columns that it does not know it holds
 //! as they come, and says so in [`Exchange::notes`]. A request goes through [`request`], which reads it, then
-//! [`records`] or [`query`], and what they refuse is worded by [`error`]. [`control`] has the pages
+//! [`records`] or [`query`], or [`metadata`] or [`users`], and what they refuse is worded by [`error`]. [`control`] has the pages
 //! that are the stand-in's own.
 
 mod control;
 mod error;
+mod metadata;
 mod payload;
 mod query;
 mod records;
 mod request;
 mod schema;
+mod users;
 
 use std::{
     collections::BTreeMap,
@@ -38,7 +40,7 @@ use self::{
     error::{Refusal, refuse},
     records::{Conditions, Records, Upserted},
     request::{Options, Preferences, RecordKey},
-    schema::Table,
+    schema::{KnownTable, Table, Tables},
 };
 use super::{entra::Entra, fault::Faults};
 use crate::http::CloseConnection;
@@ -57,9 +59,11 @@ struct Inner {
     origin: String,
     records: Records,
     exchanges: Vec<Exchange>,
-    /// The names of tables that the configuration gives, for those that are not known.
-    tables: Vec<dataverse::Table>,
+    tables: Tables,
     has_application_user: bool,
+    user_is_disabled: bool,
+    /// The names of the application user's security roles.
+    roles: Vec<String>,
     missing_privilege: Option<String>,
 }
 
@@ -106,13 +110,17 @@ impl Dataverse {
                 origin: String::new(),
                 records: Records::default(),
                 exchanges: Vec::new(),
-                tables: Vec::new(),
+                tables: Tables::default(),
                 has_application_user: true,
+                user_is_disabled: false,
+                roles: vec!["Amazon Connect contacts".to_owned()],
                 missing_privilege: None,
             })),
         };
+        let application = Uuid::try_parse(&dataverse.entra.client_id()).ok();
         let user = json!({
             "systemuserid": USER,
+            "applicationid": application,
             "firstname": "#",
             "lastname": "Application user",
             // It signs in on its own.
@@ -137,12 +145,27 @@ impl Dataverse {
     /// The names of tables that do not follow Dataverse's rules: of those that the stand-in does not know
     /// itself.
     pub fn set_tables(&self, tables: Vec<dataverse::Table>) {
-        self.lock().tables = tables;
+        self.lock().tables.named = tables;
+    }
+
+    /// Gives the environment a table of its own.
+    pub fn add_table(&self, table: &'static KnownTable) {
+        self.lock().tables.own.push(table);
     }
 
     /// Whether the application is a user of the environment.
     pub fn set_application_user(&self, exists: bool) {
         self.lock().has_application_user = exists;
+    }
+
+    /// Disables the application user, or enables it.
+    pub fn set_user_disabled(&self, disabled: bool) {
+        self.lock().user_is_disabled = disabled;
+    }
+
+    /// The names of the application user's security roles. Without one it may do nothing.
+    pub fn set_roles(&self, roles: &[&str]) {
+        self.lock().roles = roles.iter().map(|&role| role.to_owned()).collect();
     }
 
     /// Takes a privilege (`prvCreateActivity`) from the application user, or gives it back.
@@ -240,6 +263,13 @@ impl Dataverse {
                 "The user is not a member of the organization.",
             );
         }
+        // The message is Dataverse's own; which of its codes comes with it, is not documented for a case.
+        if inner.user_is_disabled {
+            let message = format!(
+                "The specified user(Id = {USER}, type=8) is disabled. Consider enabling this user."
+            );
+            return refuse(403, "0x80040225", message);
+        }
         let Some(path) = uri.path().strip_prefix(SERVICE_ROOT) else {
             return Err(Refusal::gateway(404));
         };
@@ -261,6 +291,26 @@ impl Dataverse {
                     "OrganizationId": "00000000-0000-4000-8000-000000000005",
                 }),
             ));
+        }
+        if inner.roles.is_empty() {
+            return refuse(
+                403,
+                "0x80042f09",
+                format!(
+                    "SecLib::RetrievePrivilegeForUser failed - no roles are assigned to user. Returned hr = -2147209463, User: {USER}"
+                ),
+            );
+        }
+        let query = uri.query().unwrap_or_default();
+        if method == Method::GET
+            && let Some(described) = metadata::answer(&inner.tables, path, query)
+        {
+            return Ok(answered(StatusCode::OK, described?));
+        }
+        if method == Method::GET
+            && let Some(told) = users::answer(inner, path, query)
+        {
+            return Ok(answered(StatusCode::OK, told?));
         }
         let parties = request::parties_of(path).filter(|_| *method == Method::PUT);
         let (set, key) = request::read_path(parties.map_or(path, |(record, _)| record))?;
@@ -284,7 +334,7 @@ impl Dataverse {
                 ),
             );
         }
-        let options = request::read_options(uri.query().unwrap_or_default())?;
+        let options = request::read_options(query)?;
         if let Some((_, list)) = parties {
             return inner.put_parties(table, key, list, headers, body, notes);
         }
@@ -313,6 +363,14 @@ impl Dataverse {
                 };
                 inner.written(table, id, headers, &options, status)
             }
+            (&Method::DELETE, Some(key)) => {
+                let if_match = request::text(headers, &header::IF_MATCH);
+                if !options.is_empty() || if_match.is_some_and(|etag| etag != "*") {
+                    return Err(Refusal::not_modelled("a delete with options or conditions"));
+                }
+                inner.records.delete(table, &key, notes)?;
+                Ok(nothing())
+            }
             (method, _) => refuse(
                 404,
                 "",
@@ -329,6 +387,7 @@ impl Inner {
             Method::GET => "prvRead",
             _ if table.logical_name == "queueitem" => "prvAppendTo",
             Method::POST => "prvCreate",
+            Method::DELETE => "prvDelete",
             _ => "prvWrite",
         };
         let needed = format!("{verb}{}", table.privilege);

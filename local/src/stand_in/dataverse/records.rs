@@ -16,7 +16,7 @@ use super::{
     error::{Refusal, refuse},
     payload,
     request::{RecordKey, read_path},
-    schema::{Access, Lookup, Table, is_own_option},
+    schema::{Access, Lookup, Table, Tables, is_own_option},
 };
 
 /// All records of an environment.
@@ -210,7 +210,7 @@ impl Records {
         let parties = self.take_parties(table, &mut fields, notes)?;
         let mut checked = self.check(table, fields, notes)?;
         if table.is_owned() && checked.id("ownerid").is_none() {
-            let user = Table::of("systemusers", &[]).expect("it is known");
+            let user = Table::of("systemusers", &Tables::default()).expect("it is known");
             own(&mut checked, &user, USER.into());
         }
         check_customer(table, &checked.fields)?;
@@ -323,6 +323,34 @@ impl Records {
         set_object_type(table, &mut stored, &references);
         self.store(table, id, stored, references, now());
         Ok(Upserted::Updated(id))
+    }
+
+    /// Deletes the record that a key names, an activity with its parties. What becomes of records that point to
+    /// it differs from one relationship to the next, and is not modelled.
+    /// <https://learn.microsoft.com/power-apps/developer/data-platform/webapi/update-delete-entities-using-web-api#basic-delete>
+    pub(super) fn delete(
+        &mut self,
+        table: &Table,
+        key: &RecordKey,
+        notes: &mut Vec<String>,
+    ) -> Result<(), Refusal> {
+        let id = self.find(table, key, notes)?;
+        let named = Json::from(id.to_string());
+        let points_to_it = |record: &Record| {
+            let mut references = record.references.iter();
+            references.any(|(column, reference)| {
+                reference.logical_name == table.logical_name
+                    && record.fields.get(&format!("_{column}_value")) == Some(&named)
+            })
+        };
+        if self.records.values().any(points_to_it) {
+            return Err(Refusal::not_modelled(
+                "the delete of a record that others point to",
+            ));
+        }
+        self.replace_parties(id, Some(Vec::new()));
+        self.records.remove(&(table.entity_set.clone(), id));
+        Ok(())
     }
 
     fn store(
@@ -450,7 +478,7 @@ impl Records {
         let path = path.split_once(SERVICE_ROOT).map_or(path, |(_, path)| path);
         let path = path.strip_prefix('/').unwrap_or(path);
         let (set, key) = read_path(path)?;
-        let target = Table::of(&set, &[]);
+        let target = Table::of(&set, &Tables::default());
         if lookups.is_empty() {
             if table.known.is_some() {
                 notes.push(format!(

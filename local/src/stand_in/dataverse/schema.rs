@@ -10,6 +10,15 @@ pub(super) use connect_dynamics::dataverse::columns::{
     Access, Column, Kind, KnownTable, Lookup, is_date_time, is_own_option,
 };
 
+/// The tables that an environment has besides those that the library knows.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tables {
+    /// The names of some, which the configuration gives.
+    pub(super) named: Vec<dataverse::Table>,
+    /// Some with their columns and lookups.
+    pub(super) own: Vec<&'static KnownTable>,
+}
+
 /// A table.
 #[derive(Clone)]
 pub(super) struct Table {
@@ -135,16 +144,22 @@ const STATES: [(&str, &[State]); 11] = [
 
 impl Table {
     /// The table of an entity set; none where the name is certainly a mistake. A table that is not
-    /// known has the names that Dataverse would give it, unless `named` tells others.
-    pub(super) fn of(entity_set: &str, named: &[dataverse::Table]) -> Option<Table> {
+    /// known has the names that Dataverse would give it, unless `tables` tells others.
+    pub(super) fn of(entity_set: &str, tables: &Tables) -> Option<Table> {
         if KnownTable::meant_by(entity_set).is_some() {
             return None;
         }
-        let known = KnownTable::by_entity_set(entity_set);
-        let names = named.iter().find(|table| table.entity_set == entity_set);
+        let mut own = tables.own.iter().copied();
+        let own = own.find(|table| table.entity_set == entity_set);
+        let known = KnownTable::by_entity_set(entity_set).or(own);
+        let names = tables
+            .named
+            .iter()
+            .find(|table| table.entity_set == entity_set);
         let names = names
             .filter(|_| known.is_none())
             .cloned()
+            .or_else(|| known.map(names_of))
             .unwrap_or_else(|| dataverse::Table::new(entity_set, None, None));
         let logical_name = names.logical_name;
         let states = STATES.iter().find(|(name, _)| *name == logical_name);
@@ -180,7 +195,7 @@ impl Table {
     /// A table that is known, by its logical name.
     pub(super) fn of_logical_name(name: &str) -> Option<Table> {
         let known = KnownTable::by_logical_name(name)?;
-        Table::of(known.entity_set, &[])
+        Table::of(known.entity_set, &Tables::default())
     }
 
     /// Activities share one key space.
@@ -233,6 +248,14 @@ impl Table {
     pub(super) fn is_administered(&self) -> bool {
         let administered = ["systemuser", "team", "queue"];
         administered.contains(&self.logical_name.as_str())
+    }
+}
+
+fn names_of(known: &KnownTable) -> dataverse::Table {
+    dataverse::Table {
+        entity_set: known.entity_set.to_owned(),
+        logical_name: known.logical_name.to_owned(),
+        primary_key: known.primary_key.to_owned(),
     }
 }
 

@@ -506,7 +506,7 @@ mod tests {
     const ID: &str = "5d3f6a1e-9c7b-4e52-8f0a-2b1c4d6e8f90";
 
     fn parse(filter: &str) -> Result<Filter, Refusal> {
-        let table = Table::of("phonecalls", &[]).unwrap();
+        let table = Table::of("phonecalls", &Tables::default()).unwrap();
         let aliases = [
             ("@p", "'+15550100'"),
             ("@id", ID),

@@ -8,12 +8,15 @@ use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
 use super::{Checked, Record, Records, References, now};
-use crate::stand_in::dataverse::{error::Refusal, schema::Table};
+use crate::stand_in::dataverse::{
+    error::Refusal,
+    schema::{Table, Tables},
+};
 
 const ENTITY_SET: &str = "activityparties";
 
 fn table() -> Table {
-    Table::of(ENTITY_SET, &[]).expect("it is known")
+    Table::of(ENTITY_SET, &Tables::default()).expect("it is known")
 }
 
 /// An update of the activity itself that names parties. Only a PUT to the list is documented.
