@@ -42,6 +42,8 @@ pub struct Previewed {
     pub table: Option<Table>,
     /// The fields of the body as its author has written them.
     pub fields: Vec<String>,
+    /// What is sent, with what is needed to read the answer.
+    pub sending: Option<Sending>,
     /// What of the body goes without a value, by field, and why.
     pub gaps: Vec<(String, String)>,
     /// What Dynamics is taken to answer.
@@ -211,6 +213,7 @@ impl<'a> Walk<'a> {
             }
         };
         let answered = self.sample.answers.get(&key.to_string());
+        let sending = rendered.sending.clone();
         let (outcome, answer) = match rendered.sending {
             Sending::Nothing => {
                 self.history.delivered(key, None, None, now);
@@ -261,6 +264,7 @@ impl<'a> Walk<'a> {
         if let Some(last) = self.previewed.last_mut() {
             let gaps = rendered.gaps.into_iter();
             last.gaps = gaps.map(|gap| (gap.field, gap.reason)).collect();
+            last.sending = Some(sending);
             last.is_answered = answered.is_some();
             last.answer = shown;
         }
@@ -272,6 +276,7 @@ impl<'a> Walk<'a> {
             key: key.clone(),
             place: place(self.integration, key),
             outcome,
+            sending: None,
             table: self.integration.table(key).cloned(),
             fields: fields(self.integration, key),
             gaps: Vec::new(),
@@ -369,14 +374,21 @@ fn answer(records: impl IntoIterator<Item = Json>) -> Response {
 fn linked(name: &str, table: Option<&Table>, body: &Map<String, Json>) -> String {
     let is_of = |key: &str| {
         let key = key.split('@').next().unwrap_or_default();
-        key == name || key.strip_prefix(name).is_some_and(|rest| rest.starts_with('_'))
+        key == name
+            || key
+                .strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with('_'))
     };
     let bound = body.iter().find(|(key, _)| key.contains('@') && is_of(key));
     if let Some((key, value)) = bound {
         return format!("{key}: {}", shown(value));
     }
-    let parties = body.iter().find(|(key, _)| key.ends_with("_activity_parties"));
-    let part = table.and_then(|table| part_played(table, name)).map(i64::from);
+    let parties = body
+        .iter()
+        .find(|(key, _)| key.ends_with("_activity_parties"));
+    let part = table
+        .and_then(|table| part_played(table, name))
+        .map(i64::from);
     let party = parties.and_then(|(_, parties)| {
         let mut parties = parties.as_array()?.iter();
         parties.find(|party| part.is_some() && party["participationtypemask"].as_i64() == part)
@@ -385,7 +397,9 @@ fn linked(name: &str, table: Option<&Table>, body: &Map<String, Json>) -> String
         Some(party) => {
             let fields = party.as_object().into_iter().flatten();
             let mut links = fields.filter(|(key, _)| key.ends_with("@odata.bind"));
-            links.next().map_or_else(|| shown(party), |(_, record)| shown(record))
+            links
+                .next()
+                .map_or_else(|| shown(party), |(_, record)| shown(record))
         }
         None => "left out".into(),
     }
@@ -422,7 +436,38 @@ fn place(integration: &Integration, key: &RequestKey) -> Option<String> {
     Some(view.requests.get(index)?.0.clone())
 }
 
+/// A record's id and what an answer holds: what a preview goes on with.
+pub type Answered = (Option<Uuid>, Map<String, Json>);
+
 impl Previewed {
+    /// The requests that are sent.
+    pub fn requests(&self) -> &[Request] {
+        match &self.outcome {
+            Outcome::Sent(requests) => requests,
+            _ => &[],
+        }
+    }
+
+    /// What Dynamics' answers to the requests mean, as the functions take them.
+    ///
+    /// # Errors
+    /// Why they mean nothing: nobody was found.
+    pub fn read(
+        &self,
+        integration: &Integration,
+        answers: &[Response],
+    ) -> Result<Answered, String> {
+        let first = answers.first().ok_or("nothing was answered")?;
+        match &self.sending {
+            Some(Sending::Customer(query)) => {
+                let found = integration.found_customer(&self.key, query, answers)?;
+                Ok((None, found))
+            }
+            Some(Sending::Agent(_)) => Ok((None, integration.found_agent(first)?)),
+            _ => Ok((first.record_id, first.body.clone())),
+        }
+    }
+
     /// What the request is, in a few words.
     pub fn title(&self) -> String {
         match self.key.request() {
@@ -558,7 +603,8 @@ mod tests {
         assert!(body("regardingobjectid").unwrap().contains(contact));
         let preview = Walk::new(&integration, &sample, now()).step(Step::ContactAnswered);
         let (url, target) = preview.page.as_ref().unwrap().as_ref().unwrap();
-        assert!(url.contains("etn=phonecall&id=5d3f6a1e"), "{url}");
+        let record = format!("etn=phonecall&id={}", sample.id);
+        assert!(url.contains(&record), "{url}");
         assert_eq!(*target, "embedded");
     }
 }

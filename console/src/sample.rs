@@ -137,6 +137,8 @@ pub struct Changes {
 /// A sample contact.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
+    /// The contact's id, where it is made up.
+    pub id: Uuid,
     pub source: SampleSource,
     pub changes: Changes,
     pub finds: Finds,
@@ -156,6 +158,7 @@ pub enum SampleSource {
 impl Default for Sample {
     fn default() -> Sample {
         Sample {
+            id: Uuid::new_v4(),
             source: SampleSource::Life(LIVES[0].name.to_owned()),
             changes: Changes::default(),
             finds: Finds::One,
@@ -212,6 +215,7 @@ impl Life {
             .collect()
     }
 
+    #[cfg(test)]
     fn contact_id(&self) -> Uuid {
         let id = self.events().into_iter().find_map(|(_, event)| {
             let id = event.pointer("/Details/ContactData/ContactId")?.as_str()?;
@@ -309,7 +313,7 @@ impl Sample {
     /// The contact's id.
     pub fn contact_id(&self) -> Uuid {
         match &self.source {
-            SampleSource::Life(name) => life(name).map(Life::contact_id).unwrap_or_default(),
+            SampleSource::Life(_) => self.id,
             SampleSource::Contact(history) => history.contact_id(),
         }
     }
@@ -328,7 +332,8 @@ impl Sample {
             SampleSource::Life(name) => {
                 let history = History::new(self.contact_id(), integration.name(), now);
                 let mut told = Vec::new();
-                for (step, mut event) in life(name).map(Life::events).unwrap_or_default() {
+                let events = life(name).map(|life| life.events_of(self.id, now));
+                for (step, mut event) in events.unwrap_or_default() {
                     self.changes.apply(&mut event);
                     // Whose bucket it is does not matter for a preview.
                     if let Some(bucket) = &integration.connection().recording_bucket

@@ -17,7 +17,7 @@ use std::{
     collections::BTreeMap,
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use axum::{Router, routing::get};
@@ -25,7 +25,9 @@ use tokio::net::TcpListener;
 
 use self::guard::Guard;
 pub(crate) use self::page::{PageError, Section, Shown, Tone, badge, count, notice, page, time};
-use crate::{deployment::Deployment, sample::Sample};
+use self::wizard::Trials;
+use crate::{deployment::Deployment, environment::Environment, sample::Sample};
+use connect_dynamics::configuration::Connection;
 
 /// What every page has.
 #[derive(Debug)]
@@ -33,6 +35,21 @@ pub(crate) struct App {
     pub(crate) deployment: Deployment,
     /// The sample contact of each integration's previews.
     pub(crate) samples: Mutex<BTreeMap<String, Sample>>,
+    /// The environments that were asked, by their connections, with what they told.
+    environments: Mutex<BTreeMap<String, Arc<Environment>>>,
+    /// The test contacts that were placed.
+    pub(crate) trials: Trials,
+}
+
+impl App {
+    /// The environment that a connection leads to. What it told is remembered for a while.
+    pub(crate) fn environment(&self, connection: &Connection) -> Arc<Environment> {
+        let key = serde_json::to_string(connection).unwrap_or_default();
+        let environments = self.environments.lock();
+        let mut environments = environments.unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Environment::new(connection, self.deployment.aws.config()));
+        environments.entry(key).or_insert_with(new).clone()
+    }
 }
 
 pub(crate) type Shared = Arc<App>;
@@ -59,6 +76,8 @@ impl Console {
         let app = Arc::new(App {
             deployment,
             samples: Mutex::default(),
+            environments: Mutex::default(),
+            trials: Trials::default(),
         });
         Ok(Console {
             address,

@@ -124,6 +124,9 @@ pub(crate) enum PageError {
     /// There is no such thing.
     #[error("{0}")]
     NotFound(String),
+    /// Another service has refused it.
+    #[error("{0}")]
+    Refused(String),
     /// What was sent cannot be used.
     #[error("{0}")]
     BadRequest(String),
@@ -133,6 +136,7 @@ impl IntoResponse for PageError {
     fn into_response(self) -> Response {
         let (status, title) = match &self {
             PageError::NotFound(_) => (StatusCode::NOT_FOUND, "Not found"),
+            PageError::Refused(_) => (StatusCode::BAD_GATEWAY, "This was refused"),
             PageError::BadRequest(_) => (StatusCode::BAD_REQUEST, "This cannot be used"),
             PageError::Store(StoreError::Conflict) => {
                 (StatusCode::CONFLICT, "Somebody else was faster")

@@ -608,6 +608,11 @@ impl Integration {
         id.into_iter().collect()
     }
 
+    /// Whether a request creates a record.
+    pub fn creates(&self, key: &RequestKey) -> bool {
+        self.template(key).is_some_and(RequestTemplate::creates)
+    }
+
     /// The fields of a request's response that anything names; the record's id is one of them.
     pub fn named_fields(&self, key: &RequestKey) -> BTreeSet<String> {
         self.used_fields(key).unwrap_or_default()

@@ -9,10 +9,13 @@ use maud::{Markup, html};
 use serde_json::{Map, Value as Json, json};
 
 use super::{
-    App, Editing, PageError, Shared, Stage,
+    App, Editing, PageError, Shared, Stage, Tone, environment,
     fields::{Field, Says},
 };
-use crate::{form::Pairs, web::Shown};
+use crate::{
+    form::Pairs,
+    web::{Shown, notice},
+};
 
 /// The fields that are plain texts, and what each is sent as.
 const TEXTS: [&str; 9] = [
@@ -52,14 +55,20 @@ pub(super) async fn show(
 ) -> Shown {
     let editing = Editing::load(&app, &name).await?;
     let is_saved = query.as_deref() == Some("saved");
-    Ok(render(&app, &editing, is_saved, &html! {}))
+    let told = html! {
+        @if query.as_deref() == Some("secret") {
+            (notice(Tone::Good, &html! { p role="status" { "The client secret is in Secrets Manager. Functions take it when Entra ID refuses the one that they have, or within an hour." } }))
+        }
+    };
+    let aside = environment::aside(&app, &editing).await;
+    Ok(render(&app, &editing, is_saved, &told, &aside))
 }
 
 fn text<'a>(connection: &'a Json, name: &str) -> &'a str {
     connection[name].as_str().unwrap_or_default()
 }
 
-fn render(app: &App, editing: &Editing, is_saved: bool, told: &Markup) -> Markup {
+fn render(app: &App, editing: &Editing, is_saved: bool, told: &Markup, aside: &Markup) -> Markup {
     let connection = &editing.edited.configuration["connection"];
     let remarks = editing.edited.remarks();
     let says = Says::of(&remarks, |remark| {
@@ -155,7 +164,7 @@ fn render(app: &App, editing: &Editing, is_saved: bool, told: &Markup) -> Markup
             (editing.buttons())
         }
     };
-    editing.page(app, Stage::Connection, is_saved, &form, None)
+    editing.page(app, Stage::Connection, is_saved, &form, Some(aside))
 }
 
 pub(super) async fn save(
@@ -165,9 +174,10 @@ pub(super) async fn save(
 ) -> Result<Response, PageError> {
     let mut editing = Editing::load(&app, &name).await?;
     apply(&mut editing.edited.configuration["connection"], &pairs);
+    let aside = environment::aside(&app, &editing).await;
     editing
         .save_and_go(&app, &pairs, Stage::Connection, |editing, told| {
-            render(&app, editing, false, told)
+            render(&app, editing, false, told, &aside)
         })
         .await
 }

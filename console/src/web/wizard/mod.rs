@@ -7,19 +7,23 @@
 //! |---|---|
 //! | [`begin`] | how a new integration begins |
 //! | [`connection`] | step 1: the environment |
+//! | [`environment`] | what the environment says of it, and the client secret |
 //! | [`step`] | the steps with their requests |
 //! | [`preview`] | what a step would send, beside its form |
+//! | [`trial`] | one request sent, and a whole test contact |
 //! | [`settings`] | the other settings, and the whole document as JSON |
 //! | [`publish`] | the difference, publishing, earlier versions |
 //! | [`fields`] | the parts that forms are made of |
 
 mod begin;
 mod connection;
+mod environment;
 mod fields;
 mod preview;
 mod publish;
 mod settings;
 mod step;
+mod trial;
 
 use axum::{
     Router,
@@ -45,6 +49,8 @@ use crate::{
     sample::Sample,
 };
 
+pub(super) use self::trial::Trials;
+
 pub(super) fn router() -> Router<Shared> {
     Router::new()
         .route("/integrations/new", get(begin::new).post(begin::create))
@@ -53,6 +59,25 @@ pub(super) fn router() -> Router<Shared> {
             "/integrations/{name}/connection",
             get(connection::show).post(connection::save),
         )
+        .route(
+            "/integrations/{name}/connection/test",
+            post(environment::test),
+        )
+        .route(
+            "/integrations/{name}/secret",
+            post(environment::save_secret),
+        )
+        .route(
+            "/integrations/{name}/steps/{step}/marks",
+            post(environment::marks),
+        )
+        .route("/integrations/{name}/steps/{step}/send", post(trial::send))
+        .route(
+            "/integrations/{name}/try",
+            get(trial::show).post(trial::place),
+        )
+        .route("/integrations/{name}/try/{run}", get(trial::run))
+        .route("/integrations/{name}/try/{run}/clean", post(trial::clean))
         .route(
             "/integrations/{name}/steps/{step}",
             get(step::show).post(step::save),
@@ -344,6 +369,6 @@ fn see(address: &str) -> Response {
 /// The sample contact that an integration's previews are rendered for.
 fn sample(app: &App, name: &str) -> Sample {
     let samples = app.samples.lock();
-    let samples = samples.unwrap_or_else(std::sync::PoisonError::into_inner);
-    samples.get(name).cloned().unwrap_or_default()
+    let mut samples = samples.unwrap_or_else(std::sync::PoisonError::into_inner);
+    samples.entry(name.to_owned()).or_default().clone()
 }

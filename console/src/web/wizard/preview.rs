@@ -382,6 +382,7 @@ pub(super) async fn choose(
         (!name.is_empty()).then(|| (name.to_owned(), value.trim().to_owned()))
     });
     let sample = Sample {
+        id: before.id,
         source,
         changes: Changes {
             customer: filled(&pairs, "customer").to_owned(),
