@@ -301,14 +301,14 @@ async fn contacts_are_listed_by_their_days_until_they_are_forgotten(
         ),
         (
             Filter {
-                record: Some(Uuid::from_u128(9)),
+                id: Some(Uuid::from_u128(9)),
                 ..none()
             },
             vec![ids[0]],
         ),
         (
             Filter {
-                record: Some(ids[2]),
+                id: Some(ids[2]),
                 ..none()
             },
             vec![ids[2]],

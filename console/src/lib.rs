@@ -4,11 +4,13 @@
 //! |---|---|
 //! | [`deployment`] | what the tool is used on: a stack in an AWS account, or the system that `local serve` keeps up |
 //! | [`aws`] | signed calls of AWS's services |
+//! | [`contacts`] | contacts: how they are found, what became of each, delivering again, forgetting |
 //! | [`web`] | the console in the browser: its pages, and who may ask for them |
 //!
 //! What an integration is, how its requests are made and what is remembered of a contact is the library's,
 //! `connect_dynamics`, which the functions use too: what the console shows is what they do.
 
 pub mod aws;
+pub mod contacts;
 pub mod deployment;
 pub mod web;

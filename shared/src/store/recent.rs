@@ -65,8 +65,8 @@ pub struct Filter {
     pub state: Option<State>,
     pub integration: Option<String>,
     pub customer: Option<Customer>,
-    /// A record in Dynamics that is one of the contact's.
-    pub record: Option<Uuid>,
+    /// The id of the contact, of one of its records in Dynamics or, in a chat, of the customer.
+    pub id: Option<Uuid>,
 }
 
 /// A customer's number or address, to compare others with: `+1 (555) 555-0100` and `0015555550100` are one
@@ -203,7 +203,10 @@ impl Filter {
 
     /// Whether a contact is wanted.
     pub fn takes(&self, contact: &Recent) -> bool {
-        let is_record = |id: &Uuid| contact.contact_id == *id || contact.records.contains(id);
+        let is_id = |id: &Uuid| {
+            let customer = contact.customer.as_deref().map(Uuid::try_parse);
+            contact.contact_id == *id || contact.records.contains(id) || customer == Some(Ok(*id))
+        };
         let is_customer = |customer: &Customer| {
             let address = contact.customer.as_deref();
             address.is_some_and(|address| customer.is(address))
@@ -214,7 +217,7 @@ impl Filter {
                 .as_ref()
                 .is_none_or(|name| contact.integration == *name)
             && self.customer.as_ref().is_none_or(is_customer)
-            && self.record.as_ref().is_none_or(is_record)
+            && self.id.as_ref().is_none_or(is_id)
     }
 }
 
@@ -460,9 +463,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Conflict`] when the contact changes all the time.
     pub async fn forget(&self, contact_id: Uuid) -> Result<Forgotten, StoreError> {
+        let mut before = None;
         for _ in 0..TRIES {
             let Some(stored) = self.load(contact_id).await? else {
-                return Ok(Forgotten::Unknown);
+                // An answer was lost, and the client has repeated what was done already.
+                return Ok(before.map_or(Forgotten::Unknown, Forgotten::Gone));
             };
             let lease = stored.history.lease();
             if let Some(lease) = lease.filter(|lease| lease.until > Timestamp::now()) {
@@ -478,8 +483,7 @@ impl Store {
                 .expression_attribute_values(":version", version);
             match delete.send().await.map_err(|error| self.error(&error)) {
                 Ok(_) => return Ok(Forgotten::Gone(Box::new(stored.history))),
-                // Also when an answer was lost, and the client has repeated what was done already.
-                Err(StoreError::Conflict) => {}
+                Err(StoreError::Conflict) => before = Some(Box::new(stored.history)),
                 Err(error) => return Err(error),
             }
         }
