@@ -176,8 +176,10 @@ impl Aws {
         service: &str,
         parameters: &[(&str, &str)],
     ) -> Result<String, AwsError> {
-        let mut body = url::form_urlencoded::Serializer::new(String::new());
-        body.extend_pairs(parameters);
+        // The serializer itself cannot be kept across an await.
+        let body = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(parameters)
+            .finish();
         let action = parameters.iter().find(|(name, _)| *name == "Action");
         let action = action.map_or("", |(_, action)| *action);
         let headers = [(
@@ -185,7 +187,7 @@ impl Aws {
             "application/x-www-form-urlencoded; charset=utf-8".to_owned(),
         )];
         let url = self.url(service, "/", &[])?;
-        self.send(service, action, Method::POST, url, &headers, body.finish())
+        self.send(service, action, Method::POST, url, &headers, body)
             .await
     }
 

@@ -6,7 +6,9 @@
 //! | module | pages |
 //! |---|---|
 //! | `home` | the integrations, and how a new one begins |
+//! | `contacts` | contacts: the list and the search, what became of each, forgetting |
 
+mod contacts;
 mod guard;
 mod home;
 mod page;
@@ -67,6 +69,7 @@ impl Console {
 fn router(app: Shared) -> Router {
     Router::new()
         .route("/", get(home::home))
+        .merge(contacts::router())
         .route("/assets/{name}", get(page::asset))
         .fallback(page::not_found)
         .with_state(app)
