@@ -371,7 +371,12 @@ pub fn explain(state: State, reason: &str) -> Explanation {
                 .split([',', ';', ' ', '\n'])
                 .next()
                 .unwrap_or_default();
-            (what.replace("{}", named), *fix)
+            // As keys of the table name them: `contact-start#customer`.
+            let named = match named.split_once('#') {
+                Some((step, request)) => format!("{request} of {step}"),
+                None => named.to_owned(),
+            };
+            (what.replace("{}", &named), *fix)
         }
         None => (sentence(reason), ""),
     };
@@ -465,8 +470,8 @@ mod tests {
             ),
             (
                 Failed,
-                "it needs the response of contact-start, which is failed".into(),
-                "the request contact-start would",
+                "it needs the response of contact-start#customer, which is failed".into(),
+                "the request customer of contact-start would",
                 Some("See to that request first. Then deliver the contact again."),
             ),
             (

@@ -166,7 +166,7 @@ fn what_goes(known: &[Known]) -> Markup {
             (notice(Tone::Warn, &html! { p { "A function is at work here until " (time(until)) " at the latest. What it works on stays." } }))
         }
         h2 { "What goes" }
-        p { "All that is known here: attributes, files' places, what was sent and what Dynamics has answered." }
+        p { "All that is known here: the contact's attributes, where its files are, its requests' states and what Dynamics has answered." }
         ul.contacts-outcomes {
             @for known in known {
                 @let contact = &known.contact;

@@ -7,8 +7,11 @@ use axum::{
     extract::{Path, RawForm, RawQuery, State},
     response::Redirect,
 };
-use connect_dynamics::{history::State as ContactState, recording::RecordedObject};
-use jiff::Timestamp;
+use connect_dynamics::{
+    history::{RequestHistory, State as ContactState},
+    recording::RecordedObject,
+};
+use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -277,8 +280,8 @@ fn request_block(request: &RequestStory, with_values: bool) -> Markup {
             h4 { (request.title()) " " (state_badge(history.state)) }
             @if let Some(told) = &request.explanation {
                 div.contacts-reason {
-                    p { (told.what) }
-                    @if let Some(fix) = &told.fix { p { strong { "What to do: " } (fix) } }
+                    p { (with_code(&told.what)) }
+                    @if let Some(fix) = &told.fix { p { strong { "What to do: " } (with_code(fix)) } }
                     @if is_wrong && let Some(reason) = &request.reason {
                         details {
                             summary { "In the function's own words" }
@@ -292,20 +295,7 @@ fn request_block(request: &RequestStory, with_values: bool) -> Markup {
                     }
                 }
             }
-            p.small {
-                @match history.first_tried_at {
-                    None => "Not tried yet; asked for ",
-                    Some(_) => "Asked for ",
-                }
-                (time(history.intended_at))
-                @if let Some(first) = history.first_tried_at {
-                    ", first tried " (time(first)) ", " (count(history.attempts as usize, "attempt"))
-                }
-                @if history.updated_at != history.intended_at {
-                    ", " (history.state.as_str()) " since " (time(history.updated_at))
-                }
-                @if let Some(due) = history.due_at { ", next try " (time(due)) }
-            }
+            p.small { (when(history)) }
             @if let Some(record) = &request.record { p.small { "Record: " (record_link(record)) } }
             details open[with_values] {
                 summary { "What it sends, as it would be made now" }
@@ -324,6 +314,44 @@ fn request_block(request: &RequestStory, with_values: bool) -> Markup {
                     }
                 }
             }
+        }
+    }
+}
+
+/// When a request was asked for, tried, and came to what it is.
+fn when(history: &RequestHistory) -> Markup {
+    let first = history.first_tried_at;
+    let late = first.filter(|first| {
+        let waited = first.duration_since(history.intended_at);
+        waited > SignedDuration::from_secs(2)
+    });
+    html! {
+        @match (history.state, first) {
+            (ContactState::Pending, None) => { "Asked for " (time(history.intended_at)) ", not tried yet" }
+            (ContactState::Pending, Some(first)) => {
+                "Tried in vain " (count(history.attempts as usize, "time")) ", first " (time(first))
+            }
+            (state, first) => {
+                @let mut letters = state.as_str().chars();
+                (letters.next().map(|it| it.to_ascii_uppercase()).unwrap_or_default()) (letters.as_str())
+                " " (time(history.updated_at))
+                @match (history.attempts, first) {
+                    (0, _) | (_, None) => {},
+                    (1, _) => ", at the first try",
+                    (tries, Some(first)) => { ", after " (tries) " tries, first " (time(first)) }
+                }
+            }
+        }
+        @if late.is_some() { ", asked for " (time(history.intended_at)) }
+        @if let Some(due) = history.due_at { ", next try " (time(due)) }
+    }
+}
+
+/// A sentence with code between backticks.
+fn with_code(text: &str) -> Markup {
+    html! {
+        @for (index, part) in text.split('`').enumerate() {
+            @if index % 2 == 1 { code { (part) } } @else { (part) }
         }
     }
 }
