@@ -4,14 +4,17 @@
 use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use connect_dynamics::{
-    history::{History, RequestKey},
+    history::{History, RequestKey, State},
     integrations::{Integrations, IntegrationsError},
     sources::Sources,
     step::Step,
-    store::{Line, List, Store, StoreError, Stored},
+    store::{
+        Line, List, Store, StoreError, Stored,
+        recent::{Customer, Filter, Forgotten, Place},
+    },
 };
 use end_to_end::rewritten;
-use jiff::Timestamp;
+use jiff::{Timestamp, civil::Date};
 use local::{system, table};
 use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
@@ -224,6 +227,161 @@ async fn a_missing_table_is_named(address: SocketAddr) {
     assert_eq!(error, StoreError::NoTable("nowhere".into()));
 }
 
+async fn contacts_are_listed_by_their_days_until_they_are_forgotten(
+    store: &Store,
+    address: SocketAddr,
+) {
+    let today: Date = "2031-05-03".parse().unwrap();
+    let mut ids = Vec::new();
+    for (index, started) in [
+        "2031-05-03T10:00:00Z",
+        "2031-05-03T09:00:00Z",
+        "2031-05-03T09:00:00Z",
+        "2031-04-20T00:00:00Z",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let contact = Uuid::new_v4();
+        let mut history = rewritten(&history(contact), |history| {
+            history["firstInvoked"] = (*started).into();
+            history["integration"] = format!("recent-{}", index % 2).into();
+            history["attributes"]["contact-start"]["record"]["CustomerEndpoint"]["Address"] =
+                format!("+1555555020{index}").into();
+        });
+        let start = RequestKey::of(Step::ContactStart);
+        match index {
+            0 => history.delivered(&start, Some(Uuid::from_u128(9)), None, at(1)),
+            1 => history.failed(&start, "no".into(), at(1)),
+            _ => {}
+        }
+        store.save(&mut Stored::new(history), 30).await.unwrap();
+        ids.push(contact);
+    }
+    let until: Date = "2031-04-01".parse().unwrap();
+    let all = async |filter: Filter, most: usize| {
+        let mut found = Vec::new();
+        let mut from = Some(Place::of_day(today));
+        while let Some(place) = from {
+            let page = store.recent(&filter, place, until, most).await.unwrap();
+            assert!(page.contacts.len() <= most);
+            found.extend(page.contacts.into_iter().map(|contact| contact.contact_id));
+            from = page.next.map(|next| next.to_string().parse().unwrap());
+        }
+        found
+    };
+    for most in [1, 2, 3, 10] {
+        let found = all(Filter::default(), most).await;
+        assert_eq!((found[0], found[3]), (ids[0], ids[3]), "{most} at a time");
+        let (found, expected) = (BTreeSet::from_iter(found), BTreeSet::from_iter(ids.clone()));
+        assert_eq!(found, expected, "{most} at a time");
+    }
+    let none = Filter::default;
+    for (filter, expected) in [
+        (
+            Filter {
+                state: Some(State::Failed),
+                ..none()
+            },
+            vec![ids[1]],
+        ),
+        (
+            Filter {
+                integration: Some("recent-1".into()),
+                ..none()
+            },
+            vec![ids[1], ids[3]],
+        ),
+        (
+            Filter {
+                customer: Some(Customer::like("555 555 0203")),
+                ..none()
+            },
+            vec![ids[3]],
+        ),
+        (
+            Filter {
+                id: Some(Uuid::from_u128(9)),
+                ..none()
+            },
+            vec![ids[0]],
+        ),
+        (
+            Filter {
+                id: Some(ids[2]),
+                ..none()
+            },
+            vec![ids[2]],
+        ),
+    ] {
+        assert_eq!(all(filter.clone(), 1).await, expected, "{filter:?}");
+    }
+
+    let held = rewritten(
+        &store.load(ids[3]).await.unwrap().unwrap().history,
+        |history| {
+            history["lease"] = json!({"holder": "x", "until": "2999-01-01T00:00:00Z"});
+        },
+    );
+    let mut stored = store.load(ids[3]).await.unwrap().unwrap();
+    stored.history = held;
+    store.save(&mut stored, 30).await.unwrap();
+    let until = "2999-01-01T00:00:00Z".parse().unwrap();
+    assert_eq!(store.forget(ids[3]).await, Ok(Forgotten::InUse(until)));
+    assert!(matches!(store.forget(ids[0]).await, Ok(Forgotten::Gone(_))));
+    assert_eq!(store.forget(ids[0]).await, Ok(Forgotten::Unknown));
+    assert_eq!(all(none(), 10).await.len(), 3);
+
+    // One that was stored before there was the index.
+    let key = json!({"pk": {"S": format!("CONTACT#{}", ids[1])}});
+    let request = json!({"TableName": table::TABLE_NAME, "Key": key, "UpdateExpression": "REMOVE #day, startedAt", "ExpressionAttributeNames": {"#day": "day"}});
+    table::call(address, "UpdateItem", &request).await.unwrap();
+    assert_eq!(all(none(), 10).await.len(), 2);
+    let number = Customer::exactly("+1 555 555 0201");
+    let mut scanned = store.scan_for(&number, None, Duration::ZERO).await.unwrap();
+    let mut found = scanned.contacts;
+    while let Some(next) = scanned.next {
+        scanned = store
+            .scan_for(&number, Some(next), Duration::ZERO)
+            .await
+            .unwrap();
+        found.extend(scanned.contacts);
+    }
+    assert_eq!(found, [ids[1]]);
+    let mut stored = store.load(ids[1]).await.unwrap().unwrap();
+    store.save(&mut stored, 30).await.unwrap();
+    assert_eq!(all(none(), 10).await.len(), 3, "its next write adds it");
+}
+
+async fn a_table_without_the_index_is_told(address: SocketAddr) {
+    let mut definition = table::definition();
+    definition["TableName"] = "former".into();
+    definition["GlobalSecondaryIndexes"]
+        .as_array_mut()
+        .unwrap()
+        .truncate(1);
+    definition["AttributeDefinitions"]
+        .as_array_mut()
+        .unwrap()
+        .truncate(3);
+    table::call(address, "CreateTable", &definition)
+        .await
+        .unwrap();
+    let store = system::store(address, "former").await;
+    store
+        .save(&mut Stored::new(history(Uuid::new_v4())), 30)
+        .await
+        .unwrap();
+    let today = Place::newest(Timestamp::now());
+    let found = store
+        .recent(&Filter::default(), today, today.day(), 1)
+        .await;
+    assert!(
+        matches!(found, Err(StoreError::NotListed { .. })),
+        "{found:?}"
+    );
+}
+
 async fn all(address: SocketAddr, table: &str) {
     let store = system::store(address, table).await;
     a_history_is_read_back_as_it_was_written(&store).await;
@@ -234,6 +392,8 @@ async fn all(address: SocketAddr, table: &str) {
     an_item_is_listed_while_it_is_due_or_has_failed_and_expires_otherwise(&store, address).await;
     each_integration_has_a_line_of_its_own(&store).await;
     a_list_of_many_pages_is_read_to_its_end(&store).await;
+    contacts_are_listed_by_their_days_until_they_are_forgotten(&store, address).await;
+    a_table_without_the_index_is_told(address).await;
     a_missing_table_is_named(address).await;
 }
 

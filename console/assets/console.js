@@ -31,6 +31,46 @@ function showChosen() {
 document.addEventListener("change", showChosen);
 showChosen();
 
+// A button that asks the console for something that takes a while, with the wizard's form.
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-post]");
+  if (!button) return;
+  const into = document.getElementById(button.dataset.into);
+  const form = document.getElementById("wizard");
+  button.disabled = true;
+  into.innerHTML = '<p class="busy"></p>';
+  into.firstElementChild.textContent = button.dataset.busy;
+  try {
+    const response = await fetch(button.dataset.post, { method: "POST", body: new URLSearchParams(new FormData(form)) });
+    const text = await response.text();
+    if (response.ok) into.innerHTML = text;
+    else {
+      const page = new DOMParser().parseFromString(text, "text/html");
+      throw new Error(page.querySelector("main p")?.textContent ?? `it answers ${response.status}`);
+    }
+  } catch (error) {
+    into.innerHTML = '<p class="error" role="alert"></p>';
+    into.firstElementChild.textContent = `The console could not do it: ${error.message}`;
+  } finally {
+    button.disabled = false;
+  }
+});
+
+// A part of a page that changes until it says that it does not any more.
+for (const part of document.querySelectorAll("[data-poll]")) {
+  const poll = async () => {
+    try {
+      const response = await fetch(part.dataset.poll);
+      if (response.ok) {
+        const html = await response.text();
+        if (part.innerHTML !== html) part.innerHTML = html;
+      }
+    } catch { /* The console is asked again. */ }
+    if (part.querySelector(".busy")) setTimeout(poll, 400);
+  };
+  poll();
+}
+
 // ---- The wizard's form: what was filled in goes with every step through its pages. ----
 
 const wizard = document.getElementById("wizard");
@@ -191,8 +231,56 @@ readNames();
 if (preview) {
   const content = document.querySelector("[data-preview-content]");
   const status = document.querySelector("[data-preview-status]");
+  const note = document.querySelector("[data-note]");
   let waiting;
   let asked = 0;
+  // What the form comes to, and what the environment says of it, which comes later.
+  let said = {};
+  let marked = {};
+
+  const tell = () => {
+    for (const says of wizard.querySelectorAll("[data-says]")) {
+      const html = (said[says.dataset.says] ?? "") + (marked[says.dataset.says] ?? "");
+      if (says.dataset.html !== html) {
+        says.innerHTML = html;
+        says.dataset.html = html;
+      }
+    }
+  };
+
+  // The columns of each request's table, for its lines.
+  const suggest = (columns) => {
+    const lists = document.querySelector("[data-columns]");
+    lists.replaceChildren(...Object.entries(columns).map(([table, names]) => {
+      const list = document.createElement("datalist");
+      list.id = `columns-${table}`;
+      list.append(...names.map((name) => {
+        const option = document.createElement("option");
+        option.value = name;
+        return option;
+      }));
+      return list;
+    }));
+    for (const request of wizard.querySelectorAll("[data-requests] > .request")) {
+      const table = request.querySelector('[name$=".entitySet"]').value.trim();
+      for (const column of request.querySelectorAll("[data-column]")) column.setAttribute("list", `columns-${table}`);
+    }
+  };
+
+  let marking;
+  const mark = async () => {
+    const mine = asked;
+    try {
+      const response = await fetch(preview.replace(/preview$/, "marks"), { method: "POST", body: new URLSearchParams(new FormData(wizard)) });
+      if (mine !== asked || !response.ok) return;
+      const answer = await response.json();
+      if (mine !== asked) return;
+      marked = answer.says;
+      note.textContent = answer.note;
+      suggest(answer.columns);
+      tell();
+    } catch { /* What the environment says is missing then; the preview tells that the console is gone. */ }
+  };
 
   const show = (answer) => {
     if (answer.content !== null) {
@@ -202,10 +290,8 @@ if (preview) {
       content.classList.add("stale");
     }
     names = answer.names.length ? answer.names : names;
-    for (const says of wizard.querySelectorAll("[data-says]")) {
-      const html = answer.says[says.dataset.says] ?? "";
-      if (says.innerHTML !== html) says.innerHTML = html;
-    }
+    said = answer.says;
+    tell();
     for (const field of wizard.querySelectorAll("[data-slot]")) {
       const comes = field.querySelector("[data-comes]");
       if (comes) comes.textContent = answer.values[field.dataset.slot] ?? "";
@@ -225,6 +311,8 @@ if (preview) {
       if (mine !== asked) return;
       if (!response.ok) throw new Error(`the console answers ${response.status}`);
       show(await response.json());
+      clearTimeout(marking);
+      marking = setTimeout(mark, 400);
     } catch (error) {
       if (mine !== asked) return;
       content.classList.add("stale");
@@ -238,6 +326,36 @@ if (preview) {
   wizard.addEventListener("input", soon);
   wizard.addEventListener("change", soon);
   wizard.addEventListener("touched", soon);
+
+  refresh();
+
+  // One request is sent, once that is confirmed.
+  content.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-send]");
+    if (!button || !window.confirm(button.dataset.ask)) return;
+    const into = button.closest(".sent").querySelector("[data-told]");
+    button.disabled = true;
+    into.innerHTML = '<p class="busy">Sending it to Dynamics ...</p>';
+    const body = new URLSearchParams(new FormData(wizard));
+    body.append("send", button.dataset.send);
+    let told;
+    try {
+      const response = await fetch(preview.replace(/preview$/, "send"), { method: "POST", body });
+      if (!response.ok) throw new Error(`the console answers ${response.status}`);
+      told = (await response.json()).told;
+    } catch (error) {
+      told = '<p class="error"></p>';
+      into.innerHTML = told;
+      into.firstElementChild.textContent = `It is not known whether it was sent: ${error.message}`;
+      return;
+    } finally {
+      button.disabled = false;
+    }
+    await refresh();
+    const again = content.querySelector(`[data-send="${CSS.escape(button.dataset.send)}"]`);
+    const place = again?.closest(".sent").querySelector("[data-told]") ?? into;
+    place.innerHTML = told;
+  });
 
   // Another sample contact leaves what is filled in as it is.
   const sample = document.querySelector("[data-sample]");

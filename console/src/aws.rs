@@ -176,6 +176,7 @@ impl Aws {
         service: &str,
         parameters: &[(&str, &str)],
     ) -> Result<String, AwsError> {
+        // The serializer itself cannot be kept across an await.
         let body = url::form_urlencoded::Serializer::new(String::new())
             .extend_pairs(parameters)
             .finish();

@@ -7,12 +7,14 @@
 //! | [`draft`], [`form`] | what is being edited, and the way from a step's document to its form and back |
 //! | [`sample`], [`preview`] | sample contacts, and what would be sent for one |
 //! | [`environment`] | a Dynamics environment: whether it is reached, what it holds, what it would refuse |
+//! | [`contacts`] | contacts: how they are found, what became of each, delivering again, forgetting |
 //! | [`web`] | the console in the browser: its pages, and who may ask for them |
 //!
 //! What an integration is, how its requests are made and what is remembered of a contact is the library's,
 //! `connect_dynamics`, which the functions use too: what the console shows is what they do.
 
 pub mod aws;
+pub mod contacts;
 pub mod deployment;
 pub mod draft;
 pub mod environment;

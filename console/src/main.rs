@@ -1,5 +1,7 @@
 //! `connect-dynamics`, the operators' tool.
 
+mod command;
+
 use std::{io, process::ExitCode};
 
 use anstream::{eprintln, println};
@@ -65,7 +67,11 @@ impl On {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    Contacts(command::contacts::List),
+    Deliver(command::contacts::Deliver),
+    Forget(command::contacts::Forget),
+}
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -80,7 +86,14 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
     match arguments.command {
-        Some(command) => match command {},
+        Some(command) => {
+            let deployment = arguments.on.deployment().await?;
+            match command {
+                Command::Contacts(list) => list.run(&deployment).await,
+                Command::Deliver(deliver) => deliver.run(&deployment).await,
+                Command::Forget(forget) => forget.run(&deployment).await,
+            }
+        }
         None => {
             let deployment = arguments.on.deployment().await?;
             open(deployment, arguments.port, !arguments.no_browser).await?;

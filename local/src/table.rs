@@ -19,6 +19,8 @@ pub fn definition() -> Json {
             {"AttributeName": "pk", "AttributeType": "S"},
             {"AttributeName": "due", "AttributeType": "S"},
             {"AttributeName": "dueAt", "AttributeType": "N"},
+            {"AttributeName": "day", "AttributeType": "S"},
+            {"AttributeName": "startedAt", "AttributeType": "N"},
         ],
         "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
         "GlobalSecondaryIndexes": [{
@@ -28,6 +30,16 @@ pub fn definition() -> Json {
                 {"AttributeName": "dueAt", "KeyType": "RANGE"},
             ],
             "Projection": {"ProjectionType": "KEYS_ONLY"},
+        }, {
+            "IndexName": "recent",
+            "KeySchema": [
+                {"AttributeName": "day", "KeyType": "HASH"},
+                {"AttributeName": "startedAt", "KeyType": "RANGE"},
+            ],
+            "Projection": {
+                "ProjectionType": "INCLUDE",
+                "NonKeyAttributes": ["state", "integration", "customer", "channel", "direction", "records"],
+            },
         }],
     })
 }

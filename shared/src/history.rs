@@ -54,7 +54,11 @@
 //! An item of the table holds one history as JSON. Fields that came later than version 0.1.0 have
 //! defaults, so that the items of every version can be read.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    str::FromStr,
+};
 
 use jiff::{SignedDuration, Timestamp, Unit};
 use serde::{Deserialize, Serialize};
@@ -373,6 +377,23 @@ impl FromStr for RequestKey {
     }
 }
 
+impl FromStr for State {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<State, String> {
+        let all = [
+            State::Pending,
+            State::Delivered,
+            State::Skipped,
+            State::Failed,
+        ];
+        let state = all.into_iter().find(|state| state.as_str() == name);
+        state.ok_or_else(|| {
+            format!("`{name}` is no state; there are pending, delivered, skipped and failed")
+        })
+    }
+}
+
 impl State {
     pub fn as_str(self) -> &'static str {
         match self {
@@ -488,6 +509,23 @@ impl History {
         layers.find_map(Attributes::initiation_method)
     }
 
+    /// What the events of each step told, by themselves.
+    pub fn told(&self) -> impl Iterator<Item = (Step, &Attributes)> {
+        self.attributes.iter().map(|(step, layer)| (*step, layer))
+    }
+
+    /// The customer's number or address, as [`History::attributes`] tells it.
+    pub fn customer_address(&self) -> Option<&str> {
+        let mut layers = self.attributes.values().rev();
+        layers.find_map(|layer| layer.get("CustomerEndpoint")?.get("Address")?.as_str())
+    }
+
+    /// What the contact is: `VOICE`, `CHAT`, ..., as [`History::attributes`] tells it.
+    pub fn channel(&self) -> Option<&str> {
+        let mut layers = self.attributes.values().rev();
+        layers.find_map(|layer| layer.get("Channel")?.as_str())
+    }
+
     /// Whether an event of the step itself has come.
     pub fn has_heard_of(&self, step: Step) -> bool {
         self.attributes.contains_key(&step)
@@ -528,6 +566,25 @@ impl History {
     /// How many requests are in a state.
     pub fn count(&self, state: State) -> usize {
         self.with(state).count()
+    }
+
+    /// The state that says most of the contact as a whole: failed when a request has failed, else pending, else
+    /// delivered. A contact of which nothing is wanted is skipped.
+    pub fn state_of_all(&self) -> State {
+        let states = [State::Failed, State::Pending, State::Delivered];
+        let mut there = states.into_iter().filter(|state| self.count(*state) > 0);
+        there.next().unwrap_or(State::Skipped)
+    }
+
+    /// The ids of the records that requests have made or found, each once.
+    pub fn record_ids(&self) -> BTreeSet<Uuid> {
+        let requests = self.requests.values();
+        requests.filter_map(|request| request.record_id).collect()
+    }
+
+    /// The right of the worker that delivers the contact's requests now, or did last.
+    pub fn lease(&self) -> Option<&Lease> {
+        self.lease.as_ref()
     }
 
     /// When somebody is to look at the contact again; none when nothing is pending.

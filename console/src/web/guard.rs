@@ -168,7 +168,9 @@ async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Resp
         (CONTENT_SECURITY_POLICY, POLICY),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (X_FRAME_OPTIONS, "DENY"),
-        (REFERRER_POLICY, "no-referrer"),
+        // With `no-referrer` browsers send `Origin: null` with the console's own forms, too.
+        // https://fetch.spec.whatwg.org/#append-a-request-origin-header
+        (REFERRER_POLICY, "same-origin"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }

@@ -7,7 +7,9 @@
 //! |---|---|
 //! | `home` | the integrations that there are |
 //! | `wizard` | an integration's configuration |
+//! | `contacts` | contacts: the list and the search, what became of each, forgetting |
 
+mod contacts;
 mod guard;
 mod home;
 mod page;
@@ -98,6 +100,7 @@ impl Console {
 fn router(app: Shared) -> Router {
     Router::new()
         .route("/", get(home::home))
+        .merge(contacts::router())
         .route("/assets/{name}", get(page::asset))
         .merge(wizard::router())
         .fallback(page::not_found)

@@ -179,7 +179,11 @@ const ASSETS: [(&str, &str, &str); 3] = [
     (
         "console.css",
         "text/css; charset=utf-8",
-        include_str!("../../assets/console.css"),
+        concat!(
+            include_str!("../../assets/base.css"),
+            include_str!("../../assets/wizard.css"),
+            include_str!("../../assets/contacts.css"),
+        ),
     ),
     (
         "console.js",

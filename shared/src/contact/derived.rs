@@ -25,6 +25,27 @@ pub(crate) const DERIVED_NAMES: [&str; 13] = [
     "TalkSeconds",
 ];
 
+/// Whether a contact that began so goes out to the customer.
+fn goes_out(initiation_method: &str, channel: Option<&str>) -> bool {
+    match initiation_method {
+        "OUTBOUND" | "EXTERNAL_OUTBOUND" | "CALLBACK" | "AGENT_REPLY" | "CAMPAIGN_PREVIEW" => true,
+        // A call that an API starts goes out; a chat or task that one starts comes from the customer.
+        "API" => channel == Some("VOICE"),
+        // An e-mail that a flow sends.
+        "FLOW" => channel == Some("EMAIL"),
+        _ => false,
+    }
+}
+
+/// What `Direction` is of a contact that began so.
+pub(crate) fn direction(initiation_method: &str, channel: Option<&str>) -> &'static str {
+    if goes_out(initiation_method, channel) {
+        OUTBOUND
+    } else {
+        INBOUND
+    }
+}
+
 /// What `Direction` is.
 pub(crate) const INBOUND: &str = "inbound";
 pub(crate) const OUTBOUND: &str = "outbound";
@@ -91,16 +112,7 @@ impl Attributes {
     /// <https://docs.aws.amazon.com/connect/latest/adminguide/contact-initiation-methods.html>
     fn is_outbound(&self) -> Option<bool> {
         let channel = self.record.get("Channel").and_then(Value::as_str);
-        Some(match self.initiation_method()? {
-            "OUTBOUND" | "EXTERNAL_OUTBOUND" | "CALLBACK" | "AGENT_REPLY" | "CAMPAIGN_PREVIEW" => {
-                true
-            }
-            // A call that an API starts goes out; a chat or task that one starts comes from the customer.
-            "API" => channel == Some("VOICE"),
-            // An e-mail that a flow sends.
-            "FLOW" => channel == Some("EMAIL"),
-            _ => false,
-        })
+        Some(goes_out(self.initiation_method()?, channel))
     }
 
     /// How the contact ended; none as long as it has not.

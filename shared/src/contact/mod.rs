@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-pub(crate) use self::derived::{DERIVED_NAMES, INBOUND, OUTBOUND};
+pub(crate) use self::derived::{DERIVED_NAMES, INBOUND, OUTBOUND, direction};
 use crate::event::{ContactEvent, ContactRecord, EventError, FlowEvent};
 
 /// One contact, as one event tells of it.

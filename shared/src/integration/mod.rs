@@ -528,6 +528,20 @@ impl Integration {
         Some((id, self.connection().record_url(&table.logical_name, id)))
     }
 
+    /// The record that a request has made, changed or found: its id, its table's logical name, and the page that
+    /// shows it. None for a look-up, or when it has none.
+    pub fn record_of(&self, key: &RequestKey, history: &History) -> Option<(Uuid, &str, String)> {
+        let id = history.request(key)?.record_id?;
+        let template = self
+            .template(key)
+            .or_else(|| match self.compiled(key)?.what {
+                What::Link(_) | What::LinkParties(_) => self.template(&key.main()),
+                _ => None,
+            });
+        let table = template?.table.logical_name.as_str();
+        Some((id, table, self.connection().record_url(table, id)))
+    }
+
     fn record_id(&self, history: &History) -> Option<Uuid> {
         let key = RequestKey::of(Step::ContactStart);
         let start = history.request(&key);

@@ -1,4 +1,5 @@
-//! The DynamoDB table: contacts' histories, and integrations' configurations ([`versions`]).
+//! The DynamoDB table: contacts' histories, which are listed by their days ([`recent`]), and integrations'
+//! configurations ([`versions`]).
 //!
 //! Owns the items' form and their conditional writes. A contact is one item, written whole with the
 //! version that was read as the condition, so a late writer never overwrites a newer state: it is
@@ -11,6 +12,7 @@
 //! | `history` | S | a contact's [`History`] as JSON |
 //! | `document` | S | an integration's configuration document |
 //! | `due`, `dueAt` | S, N | the sparse index: the list that the item stands in, and its place there |
+//! | `day`, `startedAt`, ... | | the index of contacts by their days: see [`recent`] |
 //! | `expiresAt` | N | TTL, in seconds; never while a step is pending |
 //!
 //! The sparse index holds these lists, each contact's spread over 16 partitions by its id:
@@ -23,6 +25,7 @@
 //! | `INTEGRATIONS`, `DRAFTS`, `VERSIONS#<name>` | when it was saved | see [`versions`] |
 //! | `DUE#<shard>` | when to look at the contact again | contacts that version 0.1.0 has left pending; the next write moves them to their line |
 
+pub mod recent;
 pub mod versions;
 
 use std::{
@@ -146,6 +149,10 @@ pub enum StoreError {
         "the function may not use the table `{0}`; its role needs dynamodb:GetItem and dynamodb:PutItem for it"
     )]
     AccessDenied(String),
+    #[error(
+        "the table `{table}` cannot list contacts by their days: {reason}. A stack of this version has the index `recent`; DynamoDB fills it in some minutes when the stack is updated"
+    )]
+    NotListed { table: String, reason: String },
     #[error("the contact's history is larger than the 400 KB that an item can hold")]
     TooLarge,
     #[error("an item of the table `{table}` cannot be read: {reason}")]
@@ -215,6 +222,9 @@ impl Store {
             )
             .item("history", AttributeValue::S(document.clone()))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        for (name, value) in recent::attributes(history) {
+            put = put.item(name, value);
+        }
         let expires_at = history
             .updated_at()
             .saturating_add(SignedDuration::from_hours(i64::from(retention_days) * 24))
@@ -388,6 +398,10 @@ impl Store {
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         let table = self.table.clone();
+        let message = error
+            .as_service_error()
+            .and_then(ProvideErrorMetadata::message)
+            .unwrap_or_default();
         match error
             .as_service_error()
             .and_then(ProvideErrorMetadata::code)
@@ -395,13 +409,16 @@ impl Store {
             Some("ConditionalCheckFailedException") => StoreError::Conflict,
             Some("ResourceNotFoundException") => StoreError::NoTable(table),
             Some("AccessDeniedException") => StoreError::AccessDenied(table),
-            Some("ValidationException")
-                if error
-                    .as_service_error()
-                    .and_then(ProvideErrorMetadata::message)
-                    .is_some_and(|message| message.contains("size has exceeded")) =>
-            {
+            Some("ValidationException") if message.contains("size has exceeded") => {
                 StoreError::TooLarge
+            }
+            Some("ValidationException")
+                if message.contains("specified index") || message.contains("backfilling") =>
+            {
+                StoreError::NotListed {
+                    table,
+                    reason: message.trim_end_matches('.').to_owned(),
+                }
             }
             _ => StoreError::Unavailable {
                 table,

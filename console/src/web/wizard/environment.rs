@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     environment::{
-        ConnectionReport, Outcome,
+        connection::{ConnectionReport, Outcome},
         secret::{SecretState, SetSecretError, secret_state, set_secret},
     },
     form::{Pairs, StepForm, filled},
@@ -43,7 +43,9 @@ pub(super) async fn aside(app: &App, editing: &Editing) -> Markup {
 
 async fn secret_card(app: &App, editing: &Editing, secret: &str) -> Markup {
     let state = secret_state(&app.deployment.aws, secret).await;
-    let today = jiff::Zoned::now().date();
+    let today = jiff::tz::Offset::UTC
+        .to_datetime(jiff::Timestamp::now())
+        .date();
     let (tone, told) = match &state {
         Ok(SecretState::Filled { expires_on: None }) => {
             (Tone::Good, "It holds a client secret. When that ends, it does not say.".to_owned())

@@ -9,7 +9,12 @@ use axum::{
     extract::{Path, State},
     response::Response,
 };
-use connect_dynamics::{contact::RECORD_NAMES, dataverse::Request, step::Step, store::StoreError};
+use connect_dynamics::{
+    contact::RECORD_NAMES,
+    dataverse::{Method, Request},
+    step::Step,
+    store::StoreError,
+};
 use jiff::Timestamp;
 use maud::{Markup, PreEscaped, html};
 use percent_encoding::percent_decode_str;
@@ -34,6 +39,7 @@ pub(super) struct Look {
     pub(super) says: Says,
     preview: Option<Preview>,
     service_root: String,
+    environment: String,
     /// Names that templates can use, each with what it means for the sample contact.
     names: Vec<(String, String)>,
 }
@@ -65,6 +71,7 @@ pub(super) fn look(app: &App, editing: &Editing, step: Step, form: &StepForm) ->
     match shown.for_preview(step) {
         Ok(integration) => {
             look.service_root = integration.connection().service_root();
+            look.environment = integration.connection().environment_uri.clone();
             let walk = Walk::new(&integration, &sample, Timestamp::now());
             look.names = names(&walk, &integration, step);
             let preview = walk.step(step);
@@ -151,6 +158,7 @@ pub(super) fn aside(app: &App, editing: &Editing, step: Step, look: &Look) -> Ma
             (chooser(app, editing, step, &sample))
             p.visually-hidden role="status" data-preview-status {}
             div data-preview-content { (content(editing, step, look)) }
+            p.muted.small role="status" data-note {}
             script type="application/json" data-names { (PreEscaped(script_json(&names_json(look)))) }
         }
     }
@@ -254,7 +262,7 @@ fn content(editing: &Editing, step: Step, look: &Look) -> Markup {
             div.notice.warn { p { "The step is left out: nothing of this is sent." } }
         }
         @for (index, previewed) in preview.requests.iter().enumerate() {
-            (card(index + 1, previewed, &look.service_root))
+            (card(index + 1, previewed, look))
         }
         @match &preview.page {
             Some(Ok((url, target))) => {
@@ -271,7 +279,8 @@ fn content(editing: &Editing, step: Step, look: &Look) -> Markup {
     }
 }
 
-fn card(number: usize, previewed: &Previewed, root: &str) -> Markup {
+fn card(number: usize, previewed: &Previewed, look: &Look) -> Markup {
+    let root = look.service_root.as_str();
     let badge = match &previewed.outcome {
         Outcome::Sent(_) => html! { span.badge.good { "sent" } },
         Outcome::Nothing => html! { span.badge { "nothing to send" } },
@@ -294,8 +303,21 @@ fn card(number: usize, previewed: &Previewed, root: &str) -> Markup {
                     @for (field, reason) in &previewed.gaps { li { code { (field.rsplit(".body.").next().unwrap_or(field)) } ": " (reason) } }
                 }
             }
+            @if !previewed.requests().is_empty() {
+                @let writes = previewed.requests().iter().any(|request| request.method != Method::Get);
+                @let ask = if writes {
+                    format!("This writes to {}. Send it?", look.environment)
+                } else {
+                    format!("This asks {}, and changes nothing there. Send it?", look.environment)
+                };
+                div.actions.small-actions {
+                    button type="button" data-send=(previewed.key) data-ask=(ask) { "Send this request" }
+                    span.muted.small { @if writes { "It writes to " (look.environment) } @else { "It changes nothing" } }
+                }
+                div data-told {}
+            }
             @if let Some(answer) = &previewed.answer {
-                details {
+                details open[previewed.is_answered] {
                     summary { @if previewed.is_answered { "What Dynamics has answered" } @else { "What Dynamics is taken to answer" } }
                     pre tabindex="0" { code { (format!("{:#}", Json::from(answer.clone()))) } }
                 }

@@ -1,0 +1,3 @@
+//! The tool's commands. Each group is a module; what it shows and does is the library's.
+
+pub(crate) mod contacts;
