@@ -294,7 +294,9 @@ if (preview) {
     tell();
     for (const field of wizard.querySelectorAll("[data-slot]")) {
       const comes = field.querySelector("[data-comes]");
-      if (comes) comes.textContent = answer.values[field.dataset.slot] ?? "";
+      // While something is wrong, what the other fields come to stays.
+      const value = answer.values[field.dataset.slot];
+      if (comes && (answer.content !== null || answer.wrong.includes(field.dataset.slot))) comes.textContent = value ?? "";
       const isWrong = answer.wrong.includes(field.dataset.slot);
       for (const input of field.querySelectorAll("input:not([type=hidden]), textarea, select")) {
         if (isWrong) input.setAttribute("aria-invalid", "true"); else input.removeAttribute("aria-invalid");

@@ -52,15 +52,16 @@ struct On {
 }
 
 impl On {
+    fn account(&self) -> Account {
+        Account {
+            profile: self.profile.clone(),
+            region: self.region.clone(),
+        }
+    }
+
     async fn deployment(&self) -> Result<Deployment, DeploymentError> {
         match &self.stack {
-            Some(stack) => {
-                let account = Account {
-                    profile: self.profile.clone(),
-                    region: self.region.clone(),
-                };
-                Deployment::stack(stack, &account).await
-            }
+            Some(stack) => Deployment::stack(stack, &self.account()).await,
             None => Deployment::local(self.local_port).await,
         }
     }
@@ -68,6 +69,11 @@ impl On {
 
 #[derive(Subcommand)]
 enum Command {
+    Check(command::configuration::Check),
+    Apply(command::configuration::Apply),
+    Export(command::configuration::Export),
+    /// Prints the JSON Schema of a configuration, for an editor.
+    Schema,
     Contacts(command::contacts::List),
     Deliver(command::contacts::Deliver),
     Forget(command::contacts::Forget),
@@ -85,20 +91,20 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let on = &arguments.on;
     match arguments.command {
-        Some(command) => {
-            let deployment = arguments.on.deployment().await?;
-            match command {
-                Command::Contacts(list) => list.run(&deployment).await,
-                Command::Deliver(deliver) => deliver.run(&deployment).await,
-                Command::Forget(forget) => forget.run(&deployment).await,
-            }
-        }
         None => {
-            let deployment = arguments.on.deployment().await?;
+            let deployment = on.deployment().await?;
             open(deployment, arguments.port, !arguments.no_browser).await?;
             Ok(ExitCode::SUCCESS)
         }
+        Some(Command::Schema) => Ok(command::configuration::schema()),
+        Some(Command::Check(check)) => check.run(async || on.account().config().await).await,
+        Some(Command::Apply(apply)) => apply.run(&on.deployment().await?).await,
+        Some(Command::Export(export)) => export.run(&on.deployment().await?).await,
+        Some(Command::Contacts(list)) => list.run(&on.deployment().await?).await,
+        Some(Command::Deliver(deliver)) => deliver.run(&on.deployment().await?).await,
+        Some(Command::Forget(forget)) => forget.run(&on.deployment().await?).await,
     }
 }
 

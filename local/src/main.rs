@@ -10,13 +10,8 @@ use std::{
 };
 
 use anstream::{eprintln, println};
-use aws_config::{BehaviorVersion, Region};
 use clap::{Args, Parser, Subcommand};
-use connect_dynamics::{
-    configuration,
-    integration::{Findings, Integration},
-    store::Store,
-};
+use connect_dynamics::integration::Integration;
 use console::{deployment::Deployment, web::Console};
 use local::{
     build::{self, With},
@@ -119,26 +114,6 @@ enum Command {
         #[arg(long, default_value = "16", value_parser = at_least_one::<NonZeroUsize>)]
         processes: NonZeroUsize,
     },
-    /// Validates a configuration and says everything that is wrong with it, or probably wrong.
-    Check {
-        /// The configuration.
-        #[arg(long, value_name = "FILE")]
-        config: PathBuf,
-    },
-    /// Prints the JSON Schema of a configuration.
-    Schema,
-    /// Validates a configuration and saves it in a deployed stack's table, with your AWS credentials.
-    Save {
-        /// The configuration.
-        #[arg(long, value_name = "FILE")]
-        config: PathBuf,
-        /// The table, by the stack's output TableName.
-        #[arg(long)]
-        table: String,
-        /// The stack's region; by AWS_REGION or the profile unless given.
-        #[arg(long)]
-        region: Option<String>,
-    },
 }
 
 #[tokio::main]
@@ -158,16 +133,6 @@ async fn run(arguments: Arguments) -> io::Result<ExitCode> {
         files: arguments.life,
     };
     match arguments.command.unwrap_or(inbound) {
-        Command::Schema => {
-            println!("{:#}", configuration::schema());
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Check { config } => check(&config),
-        Command::Save {
-            config,
-            table,
-            region,
-        } => save(&config, &table, region).await,
         Command::Life { name, mut files } => {
             files.events = life::folder(&files.events, &name)?;
             life(&files).await
@@ -386,65 +351,6 @@ fn load(path: &Path) -> io::Result<(String, Integration)> {
 fn read(path: &Path) -> io::Result<String> {
     std::fs::read_to_string(path)
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
-}
-
-/// Prints what is wrong with a configuration, and then what is probably a mistake; only the former makes
-/// it fail.
-fn check(path: &Path) -> io::Result<ExitCode> {
-    let Findings { errors, warnings } = Integration::check(&read(path)?);
-    for error in &errors {
-        println!("{} {error}", "error:".red().bold());
-    }
-    for warning in &warnings {
-        println!("{} {warning}", "warning:".yellow().bold());
-    }
-    let file = path.display();
-    let told = match (errors.len(), warnings.len()) {
-        (0, 0) => format!("{file} is valid."),
-        (0, warnings) => format!("{file} is valid, with {}.", count(warnings, "warning")),
-        (errors, 0) => format!("{file} is not valid: {}.", count(errors, "error")),
-        (errors, warnings) => format!(
-            "{file} is not valid: {} and {}.",
-            count(errors, "error"),
-            count(warnings, "warning")
-        ),
-    };
-    println!("{told}");
-    Ok(code(errors.is_empty()))
-}
-
-fn count(number: usize, what: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{plural}")
-}
-
-/// <https://docs.aws.amazon.com/sdk-for-rust/latest/dg/credproviders.html>
-async fn save(path: &Path, table: &str, region: Option<String>) -> io::Result<ExitCode> {
-    let (document, integration) = load(path)?;
-    for warning in integration.advice() {
-        eprintln!("{} {warning}", "warning:".yellow().bold());
-    }
-    let mut config = aws_config::defaults(BehaviorVersion::v2026_01_12());
-    if let Some(region) = region {
-        config = config.region(Region::new(region));
-    }
-    let config = config.load().await;
-    if config.region().is_none() {
-        return Err(io::Error::other(
-            "which region is the stack in? give it with --region",
-        ));
-    }
-    let name = integration.name();
-    let store = Store::new(&config, table);
-    store
-        .save_integration(name, &document)
-        .await
-        .map_err(io::Error::other)?;
-    println!("The integration `{name}` is saved in {table}.");
-    println!(
-        "A function that is in use looks for it once a minute: contacts of about a minute from now on go by it."
-    );
-    Ok(ExitCode::SUCCESS)
 }
 
 async fn serve(
