@@ -196,7 +196,7 @@ async fn a_token_that_is_not_had_is_explained_with_its_fix() {
     let token = TestStep::Token;
     tried
         .fails(token, "no such tenant", "Directory (tenant) ID", |it| {
-            it.tenant_id = "nope".into()
+            it.tenant_id = "nope".into();
         })
         .await;
     tried

@@ -28,6 +28,9 @@ use super::{
     metadata::{Column, ColumnKind, Navigation, TableDefinition, TableName, Target},
 };
 
+/// How many tables' definitions are asked for at once, each of which is six requests.
+const AT_ONCE: usize = 2;
+
 /// A place of a document that the environment would refuse.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Mark {
@@ -66,12 +69,17 @@ impl Environment {
         let tables = self.tables().await?;
         let named = entity_sets(configuration).into_iter();
         let there = named.filter(|set| tables.iter().any(|table| table.entity_set == *set));
-        let told = there.map(async |set| {
-            let definition = Box::pin(self.table(&set)).await;
-            let definition = definition.map_err(|error| error.to_string()).transpose()?;
-            Some((set, definition))
-        });
-        let definitions = join_all(told).await.into_iter().flatten().collect();
+        let there: Vec<String> = there.collect();
+        let mut definitions = BTreeMap::new();
+        // Dynamics limits how many requests the application has on their way, and the functions' count too.
+        for few in there.chunks(AT_ONCE) {
+            let told = few.iter().map(async |set| {
+                let definition = Box::pin(self.table(set)).await;
+                let definition = definition.map_err(|error| error.to_string()).transpose()?;
+                Some((set.clone(), definition))
+            });
+            definitions.extend(join_all(told).await.into_iter().flatten());
+        }
         Ok(Known {
             tables,
             definitions,
@@ -319,14 +327,11 @@ impl Checking<'_> {
             None if definition.column("statecode").is_none()
                 && KnownTable::by_logical_name(&table.table().logical_name).is_none() =>
             {
-                self.mark(
-                &format!("{field}.filter"),
-                format!(
-                    "only active records are looked for, and {} has no states; write \"filter\": \"\"",
-                    definition.name.logical_name
-                ),
-                Some(String::new()),
-            )
+                let table = &definition.name.logical_name;
+                let message = format!(
+                    "only active records are looked for, and {table} has no states; write \"filter\": \"\""
+                );
+                self.mark(&format!("{field}.filter"), message, Some(String::new()));
             }
             None => {}
         }
@@ -868,9 +873,10 @@ fn columns_of_filter(filter: &str) -> Vec<String> {
     let mut rest = bare.as_str();
     while let Some(c) = rest.chars().next() {
         let is_word = |c: char| c.is_alphanumeric() || "_./@:$-".contains(c);
-        let length = match is_word(c) {
-            true => rest.find(|c| !is_word(c)).unwrap_or(rest.len()),
-            false => c.len_utf8(),
+        let length = if is_word(c) {
+            rest.find(|c| !is_word(c)).unwrap_or(rest.len())
+        } else {
+            c.len_utf8()
         };
         if !c.is_whitespace() {
             tokens.push(&rest[..length]);

@@ -133,3 +133,36 @@ fn reading(path: String) -> Request {
         primary_key: String::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_config::BehaviorVersion;
+    use connect_dynamics::integration::Integration;
+
+    use super::*;
+    use crate::aws::Aws;
+
+    /// A page's handler may be moved from one thread to another while it waits.
+    #[test]
+    fn whatever_is_awaited_can_be_awaited_in_a_page() {
+        fn is_send(_: impl Send) {}
+        let reference = include_str!("../../../local/reference-integration.json");
+        let integration = Integration::load(reference).unwrap();
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(aws_config::Region::new("us-east-1"))
+            .build();
+        let environment = Environment::new(integration.connection(), &config);
+        is_send(environment.test_connection());
+        is_send(environment.tables());
+        is_send(environment.table("phonecalls"));
+        is_send(environment.refresh());
+        is_send(environment.check(integration.configuration()));
+        is_send(environment.missing_privileges(integration.configuration()));
+        is_send(environment.delete("phonecalls", Uuid::nil()));
+        is_send(environment.send(&reading("WhoAmI".into())));
+        let aws = Aws::new(&config).unwrap();
+        is_send(secret::secret_state(&aws, "example"));
+        is_send(secret::set_secret(&aws, "example", "made-up", None));
+    }
+}
