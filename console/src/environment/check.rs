@@ -28,6 +28,9 @@ use super::{
     metadata::{Column, ColumnKind, Navigation, TableDefinition, TableName, Target},
 };
 
+/// How many tables' definitions are asked for at once, each of which is six requests.
+const AT_ONCE: usize = 2;
+
 /// A place of a document that the environment would refuse.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Mark {
@@ -66,12 +69,17 @@ impl Environment {
         let tables = self.tables().await?;
         let named = entity_sets(configuration).into_iter();
         let there = named.filter(|set| tables.iter().any(|table| table.entity_set == *set));
-        let told = there.map(async |set| {
-            let definition = self.table(&set).await;
-            let definition = definition.map_err(|error| error.to_string()).transpose()?;
-            Some((set, definition))
-        });
-        let definitions = join_all(told).await.into_iter().flatten().collect();
+        let there: Vec<String> = there.collect();
+        let mut definitions = BTreeMap::new();
+        // Dynamics limits how many requests the application has on their way, and the functions' count too.
+        for few in there.chunks(AT_ONCE) {
+            let told = few.iter().map(async |set| {
+                let definition = Box::pin(self.table(set)).await;
+                let definition = definition.map_err(|error| error.to_string()).transpose()?;
+                Some((set.clone(), definition))
+            });
+            definitions.extend(join_all(told).await.into_iter().flatten());
+        }
         Ok(Known {
             tables,
             definitions,
@@ -319,14 +327,11 @@ impl Checking<'_> {
             None if definition.column("statecode").is_none()
                 && KnownTable::by_logical_name(&table.table().logical_name).is_none() =>
             {
-                self.mark(
-                &format!("{field}.filter"),
-                format!(
-                    "only active records are looked for, and {} has no states; write \"filter\": \"\"",
-                    definition.name.logical_name
-                ),
-                Some(String::new()),
-            )
+                let table = &definition.name.logical_name;
+                let message = format!(
+                    "only active records are looked for, and {table} has no states; write \"filter\": \"\""
+                );
+                self.mark(&format!("{field}.filter"), message, Some(String::new()));
             }
             None => {}
         }
@@ -868,9 +873,10 @@ fn columns_of_filter(filter: &str) -> Vec<String> {
     let mut rest = bare.as_str();
     while let Some(c) = rest.chars().next() {
         let is_word = |c: char| c.is_alphanumeric() || "_./@:$-".contains(c);
-        let length = match is_word(c) {
-            true => rest.find(|c| !is_word(c)).unwrap_or(rest.len()),
-            false => c.len_utf8(),
+        let length = if is_word(c) {
+            rest.find(|c| !is_word(c)).unwrap_or(rest.len())
+        } else {
+            c.len_utf8()
         };
         if !c.is_whitespace() {
             tokens.push(&rest[..length]);
@@ -913,4 +919,165 @@ pub(super) fn entity_set_of(reference: &str) -> Option<String> {
     let (set, _) = below.split_once('(')?;
     let is_name = !set.is_empty() && set.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     is_name.then(|| set.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::environment::metadata::ChoiceOption;
+
+    #[test]
+    fn the_columns_of_a_filter_are_those_that_it_compares() {
+        for (filter, expected) in [
+            (
+                "telephone1 eq '0 eq 1' and statecode eq 0",
+                "statecode telephone1",
+            ),
+            (
+                "contains(fullname,'x') or not (a_b ne null)",
+                "a_b fullname",
+            ),
+            ("parentcustomerid_account/name eq 'x'", ""),
+            ("_ownerid_value eq 0", "_ownerid_value"),
+            ("accounts/any(o:o/name eq 'x')", ""),
+            (
+                "Microsoft.Dynamics.CRM.LastXDays(PropertyName='createdon',PropertyValue=7)",
+                "",
+            ),
+            ("createdon gt 2027-01-31T08:00:00Z", "createdon"),
+            ("name eq 'it''s eq 5'", "name"),
+            ("", ""),
+        ] {
+            assert_eq!(columns_of_filter(filter).join(" "), expected, "{filter}");
+        }
+    }
+
+    #[test]
+    fn a_query_string_is_read_in_each_of_its_forms() {
+        let read = |written: PastedObject| {
+            let (path, options) = query("q", &written);
+            let options = options
+                .into_iter()
+                .map(|(place, name, value)| format!("{place}: {name}={value}"));
+            (path, options.collect::<Vec<_>>().join("; "))
+        };
+        for (text, path, options) in [
+            ("", "", ""),
+            ("({{ STEP2-Response.activityid }})", "(0)", ""),
+            (
+                "({{ 'a?b' }})?$select=subject,%20category",
+                "(0)",
+                "q: $select=subject, category",
+            ),
+            (
+                "?$filter=name eq 'a&b?c' and x eq {{ X | default('&') }}&$top=1",
+                "",
+                "q: $filter=name eq 'a&b?c' and x eq 0; q: $top=1",
+            ),
+            ("$select=subject", "", "q: $select=subject"),
+            (
+                "{\"$select\": \"subject\"}",
+                "",
+                "q.$select: $select=subject",
+            ),
+        ] {
+            let read = read(PastedObject::Text(text.to_owned()));
+            assert_eq!(read, (path.to_owned(), options.to_owned()), "{text}");
+        }
+        let object = json!({"$filter": "x eq {{ X }}"}).as_object().cloned();
+        assert_eq!(
+            read(PastedObject::Object(object.unwrap())).1,
+            "q.$filter: $filter=x eq 0"
+        );
+    }
+
+    #[test]
+    fn a_name_that_was_meant_is_found_and_another_word_is_not() {
+        let label = Some("Visit score".to_owned());
+        let known = [
+            ("subject", &None),
+            ("new_score", &label),
+            ("regardingobjectid_contact_phonecall", &None),
+            ("to", &None),
+        ];
+        for (name, expected) in [
+            ("Subject", Some("subject")),
+            ("sbject", Some("subject")),
+            ("score", Some("new_score")),
+            ("visit score", Some("new_score")),
+            ("cc", None),
+            ("description", None),
+            (
+                "regardingobjectid_contacts_phonecall",
+                Some("regardingobjectid_contact_phonecall"),
+            ),
+        ] {
+            assert_eq!(nearest(name, known.into_iter()), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_constant_is_held_against_its_columns_type() {
+        let text = ColumnKind::Text {
+            max: Some(3),
+            is_long: false,
+        };
+        let choice = ColumnKind::Choice {
+            options: vec![ChoiceOption {
+                value: 1,
+                label: None,
+            }],
+        };
+        for (kind, value, is_refused) in [
+            (&text, json!("abc"), false),
+            (&text, json!("abcd"), true),
+            (&text, json!(1), true),
+            (&text, Json::Null, false),
+            (&ColumnKind::Integer, json!(1), false),
+            (&ColumnKind::Integer, json!(1.5), true),
+            (&ColumnKind::Integer, json!(3_000_000_000_i64), true),
+            (&ColumnKind::BigInteger, json!(3_000_000_000_i64), false),
+            (&ColumnKind::Number, json!(1.5), false),
+            (&ColumnKind::Boolean, json!("true"), true),
+            (&ColumnKind::DateTime, json!("2027-01-31"), false),
+            (&ColumnKind::DateTime, json!("31.01.2027"), true),
+            (&ColumnKind::Guid, json!("x"), true),
+            (&choice, json!(1), false),
+            (&choice, json!(2), true),
+            (&choice, json!("1"), true),
+            (&ColumnKind::Choice { options: vec![] }, json!(2), false),
+            (
+                &ColumnKind::Other {
+                    name: "Virtual".into(),
+                },
+                json!("1,2"),
+                false,
+            ),
+        ] {
+            assert_eq!(
+                refused("c", &value, kind).is_some(),
+                is_refused,
+                "{kind:?} {value}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_reference_names_an_entity_set_where_it_is_written_out() {
+        for (reference, expected) in [
+            ("/contacts({{ x }})", Some("contacts")),
+            ("contacts(1)", Some("contacts")),
+            (
+                "https://example.crm.dynamics.com/api/data/v9.2/new_visits(1)",
+                Some("new_visits"),
+            ),
+            ("{{ Customer }}", None),
+            ("/{{ set }}(1)", None),
+            ("", None),
+        ] {
+            assert_eq!(entity_set_of(reference).as_deref(), expected, "{reference}");
+        }
+    }
 }

@@ -242,7 +242,7 @@ async fn ask(dynamics: &Dynamics, path: String) -> Result<Map<String, Json>, Dyn
     let deadline = Instant::now() + WITHIN;
     let request = reading(path);
     let answer = dynamics.send_with(&request, Repeats::AfterALimit, deadline);
-    Ok(answer.await?.body)
+    Ok(Box::pin(answer).await?.body)
 }
 
 /// What a user may do by all of its roles.
@@ -493,4 +493,97 @@ fn sentence(error: &impl std::fmt::Display) -> String {
     let rest: String = letters.collect();
     let first: String = first.into_iter().flatten().collect();
     format!("{first}{rest}.")
+}
+
+#[cfg(test)]
+mod tests {
+    use connect_dynamics::integration::Integration;
+
+    use super::*;
+
+    #[test]
+    fn what_the_credential_lacks_is_explained_with_its_fix() {
+        let reference = include_str!("../../../local/reference-integration.json");
+        let integration = Integration::load(reference).unwrap();
+        let credential = |error: CredentialError| TokenError::Credential(error);
+        let refused = |code: &str| TokenError::Refused {
+            code: code.to_owned(),
+            advice: "what the library says".to_owned(),
+        };
+        for (error, said, fix) in [
+            (
+                refused("AADSTS700027"),
+                "What the library says",
+                "Certificates & secrets, Certificates",
+            ),
+            (
+                refused("AADSTS700213"),
+                "AADSTS700213",
+                "Federated credentials",
+            ),
+            (refused("AADSTS700024"), "AADSTS700024", "clock"),
+            (
+                refused("AADSTS7000112"),
+                "AADSTS7000112",
+                "Enterprise applications",
+            ),
+            (
+                refused("AADSTS1"),
+                "AADSTS1",
+                "connection.clientId and connection.tenantId",
+            ),
+            (
+                credential(CredentialError::Certificate(SecretError::NotFound {
+                    id: "example".into(),
+                    named_by: "connection.certificate.secretId",
+                })),
+                "connection.certificate.secretId",
+                "Upload certificate",
+            ),
+            (
+                credential(CredentialError::Certificate(SecretError::AccessDenied(
+                    "example".into(),
+                ))),
+                "Your AWS identity may not read",
+                "--profile",
+            ),
+            (
+                credential(CredentialError::Signing(SigningError::Unavailable {
+                    id: "alias/example".into(),
+                    reason: "dispatch failure".into(),
+                })),
+                "dispatch failure",
+                "aws sts get-caller-identity",
+            ),
+            (
+                credential(CredentialError::Federation(FederationError::MayNotAssume {
+                    role_arn: "arn:aws:iam::123456789012:role/example".into(),
+                    reason: "AccessDenied".into(),
+                })),
+                "may not assume the role",
+                "Trust relationships",
+            ),
+            (
+                credential(CredentialError::Federation(FederationError::Disabled)),
+                "is not enabled in this AWS account",
+                "IAM",
+            ),
+            (
+                credential(CredentialError::Configuration(vec!["name one".into()])),
+                "Name one",
+                "clientSecretId, certificate or federation",
+            ),
+        ] {
+            let error = DynamicsError::NoToken(error);
+            let finding = explain(TestStep::Token, &error, integration.connection());
+            assert!(
+                finding
+                    .message
+                    .to_lowercase()
+                    .contains(&said.to_lowercase()),
+                "{said}: {finding:?}"
+            );
+            assert!(finding.fix.contains(fix), "{fix}: {finding:?}");
+        }
+    }
 }

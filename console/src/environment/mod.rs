@@ -72,9 +72,11 @@ impl Environment {
     pub async fn send(&self, request: &Request) -> Result<Response, DynamicsError> {
         // Whoever looks on would rather see the refusal than wait for another try.
         let deadline = Instant::now() + WITHIN;
-        self.dynamics
-            .send_with(request, Repeats::AfterALimit, deadline)
-            .await
+        let sent = self
+            .dynamics
+            .send_with(request, Repeats::AfterALimit, deadline);
+        // Futures of futures grow beyond what the compiler lays out.
+        Box::pin(sent).await
     }
 
     /// Deletes a record, one that was made to try something. One that is gone already counts as deleted.
@@ -90,7 +92,9 @@ impl Environment {
             kind: Kind::Delete,
             primary_key: String::new(),
         };
-        match self.send(&request).await {
+        // Deleting twice is deleting once, so that it is tried again where nobody knows.
+        let sent = self.dynamics.send(&request, Instant::now() + WITHIN);
+        match Box::pin(sent).await {
             Ok(_) => Ok(()),
             // Also an unknown table is answered with this status, and then nothing was deleted.
             Err(DynamicsError::Refused(refusal))
@@ -127,5 +131,38 @@ fn reading(path: String) -> Request {
         body: None,
         kind: Kind::Read,
         primary_key: String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_config::BehaviorVersion;
+    use connect_dynamics::integration::Integration;
+
+    use super::*;
+    use crate::aws::Aws;
+
+    /// A page's handler may be moved from one thread to another while it waits.
+    #[test]
+    fn whatever_is_awaited_can_be_awaited_in_a_page() {
+        fn is_send(_: impl Send) {}
+        let reference = include_str!("../../../local/reference-integration.json");
+        let integration = Integration::load(reference).unwrap();
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(aws_config::Region::new("us-east-1"))
+            .build();
+        let environment = Environment::new(integration.connection(), &config);
+        is_send(environment.test_connection());
+        is_send(environment.tables());
+        is_send(environment.table("phonecalls"));
+        is_send(environment.refresh());
+        is_send(environment.check(integration.configuration()));
+        is_send(environment.missing_privileges(integration.configuration()));
+        is_send(environment.delete("phonecalls", Uuid::nil()));
+        is_send(environment.send(&reading("WhoAmI".into())));
+        let aws = Aws::new(&config).unwrap();
+        is_send(secret::secret_state(&aws, "example"));
+        is_send(secret::set_secret(&aws, "example", "made-up", None));
     }
 }

@@ -23,6 +23,9 @@ use super::{
     metadata::{Privilege, TableDefinition, read_privileges},
 };
 
+/// How many tables' privileges are asked for at once.
+const AT_ONCE: usize = 8;
+
 /// A privilege that the application user needs and has not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -72,12 +75,16 @@ impl Environment {
         let known = self.known(configuration).await?;
         let needs = needs(configuration, &known);
         let tables: BTreeSet<&str> = needs.0.keys().map(|(table, _)| table.as_str()).collect();
-        let told = tables.into_iter().map(async |table| {
-            let privileges = self.privileges_of(table, &known).await?;
-            Ok::<_, DynamicsError>((table, privileges))
-        });
-        let (held, of_tables) = futures_util::try_join!(self.held(), try_join_all(told))?;
-        let of_tables: HashMap<&str, Vec<Privilege>> = of_tables.into_iter().collect();
+        let held = self.held().await?;
+        let tables: Vec<&str> = tables.into_iter().collect();
+        let mut of_tables: HashMap<&str, Vec<Privilege>> = HashMap::new();
+        for few in tables.chunks(AT_ONCE) {
+            let told = few.iter().map(async |table| {
+                let privileges = self.privileges_of(table, &known).await?;
+                Ok::<_, DynamicsError>((*table, privileges))
+            });
+            of_tables.extend(try_join_all(told).await?);
+        }
         let mut missing: BTreeMap<String, MissingPrivilege> = BTreeMap::new();
         for ((table, kind), places) in &needs.0 {
             let of_table = of_tables.get(table.as_str()).into_iter().flatten();

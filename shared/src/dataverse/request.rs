@@ -27,7 +27,7 @@ pub enum Method {
     /// No request of a configuration: what it replaces as a whole is the business of this library.
     #[serde(skip)]
     Put,
-    /// No request of a configuration: this product deletes nothing that it recorded of a contact.
+    /// No request of a configuration: only the operators' tool deletes, and only what it made to try something.
     #[serde(skip)]
     Delete,
 }

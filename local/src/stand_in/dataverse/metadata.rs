@@ -333,9 +333,12 @@ fn options_of(column: &Column) -> Vec<(&'static str, Json)> {
 /// Who owns a record is described as a record of the table `owner`, which stands for users and teams; activities
 /// have that property with their own name behind it.
 fn relationships(known: &KnownTable) -> Json {
-    let of_activity = |column: &str| match known.is_activity() {
-        true => format!("{column}_{}", known.logical_name),
-        false => column.to_owned(),
+    let of_activity = |column: &str| {
+        if known.is_activity() {
+            format!("{column}_{}", known.logical_name)
+        } else {
+            column.to_owned()
+        }
     };
     let mut all = Vec::new();
     for lookup in known.lookups {

@@ -501,6 +501,7 @@ fn literal(word: &str) -> Result<Json, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stand_in::dataverse::schema::Tables;
     use serde_json::json;
 
     const ID: &str = "5d3f6a1e-9c7b-4e52-8f0a-2b1c4d6e8f90";
