@@ -387,7 +387,9 @@ async fn hostile_values_are_text_on_every_page() {
         path.clone(),
         format!("{path}/forget"),
         format!("/contacts/forget?number={sought}"),
-        format!("/contacts/forgotten?gone={HOSTILE}&record=%22%3E%3Cscript%3E/%22%3E%3Cscript%3E/{HOSTILE}"),
+        format!(
+            "/contacts/forgotten?gone={HOSTILE}&record=%22%3E%3Cscript%3E/%22%3E%3Cscript%3E/{HOSTILE}"
+        ),
     ] {
         pages.push(browser.get(&address).await);
     }

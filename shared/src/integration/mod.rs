@@ -532,10 +532,12 @@ impl Integration {
     /// shows it. None for a look-up, or when it has none.
     pub fn record_of(&self, key: &RequestKey, history: &History) -> Option<(Uuid, &str, String)> {
         let id = history.request(key)?.record_id?;
-        let template = self.template(key).or_else(|| match self.compiled(key)?.what {
-            What::Link(_) | What::LinkParties(_) => self.template(&key.main()),
-            _ => None,
-        });
+        let template = self
+            .template(key)
+            .or_else(|| match self.compiled(key)?.what {
+                What::Link(_) | What::LinkParties(_) => self.template(&key.main()),
+                _ => None,
+            });
         let table = template?.table.logical_name.as_str();
         Some((id, table, self.connection().record_url(table, id)))
     }
