@@ -89,12 +89,19 @@ impl List {
             }
             let found = contacts::list(deployment, &filter, self.day, next, most).await?;
             let Found { contacts, next: on } = found;
-            let is_new = contacts.is_empty();
+            let is_nothing_new = contacts.is_empty();
             listed.extend(contacts);
             next = on;
             // Who looks for something wants it found; a list ends where there is nothing for weeks.
-            if next.is_none() || is_new && sought.is_none() {
+            let Some(on) = next else { break };
+            if is_nothing_new && sought.is_none() {
                 break;
+            }
+            if listed.len() < self.limit {
+                eprintln!(
+                    "{}",
+                    format!("Looking further back, from {} on ...", on.day()).dimmed()
+                );
             }
         }
         if self.json {
@@ -146,13 +153,18 @@ fn print_list(contacts: &[Recent]) {
         table.add_row([
             time(contact.started_at),
             contact.state.as_str().to_owned(),
-            kind.join(" "),
-            contact.customer.clone().unwrap_or_default(),
-            contact.integration.clone(),
+            plain(&kind.join(" ")),
+            plain(contact.customer.as_deref().unwrap_or_default()),
+            plain(&contact.integration),
             contact.contact_id.to_string(),
         ]);
     }
     println!("{table}");
+}
+
+/// A text as a terminal may show it: what others have written must not move the cursor or hide a line.
+fn plain(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
 }
 
 fn time(at: Timestamp) -> String {
@@ -172,13 +184,13 @@ fn print_timeline(timeline: &Timeline, with_values: bool) {
     println!(
         "{} {} {}",
         contact.contact_id.bold(),
-        kind.join(" "),
+        plain(&kind.join(" ")),
         coloured(contact.state)
     );
     println!(
         "Integration {}, customer {}, began {} UTC",
-        contact.integration,
-        contact.customer.as_deref().unwrap_or("unknown"),
+        plain(&contact.integration),
+        plain(contact.customer.as_deref().unwrap_or("unknown")),
         time(contact.started_at)
     );
     if let Some(url) = &timeline.contact_url {
@@ -205,12 +217,13 @@ fn print_event(event: &Event, with_values: bool) {
     let at = event.at.map(time).unwrap_or_default();
     println!("{at} {} {}", event.title().bold(), event.step.dimmed());
     if let Some(object) = &event.object {
-        println!("  {}", object.url);
+        println!("  {}", plain(&object.url));
     }
     if let Some(attributes) = event.attributes.as_ref().filter(|_| with_values) {
         println!("  told {:#}", json!(attributes));
     } else if event.attributes.is_some() {
-        println!("  told {}", event.attribute_names().join(", ").dimmed());
+        let names = plain(&event.attribute_names().join(", "));
+        println!("  told {}", names.dimmed());
     }
     for request in &event.requests {
         print_request(request, with_values);
@@ -221,7 +234,7 @@ fn print_request(request: &RequestStory, with_values: bool) {
     let history = &request.history;
     println!("  {}: {}", request.title(), coloured(history.state));
     if let Some(told) = &request.explanation {
-        println!("    {}", told.what);
+        println!("    {}", plain(&told.what));
         if let Some(fix) = &told.fix {
             println!("    {} {fix}", "What to do:".bold());
         }
@@ -229,10 +242,10 @@ fn print_request(request: &RequestStory, with_values: bool) {
     if matches!(history.state, State::Failed | State::Pending)
         && let Some(reason) = &request.reason
     {
-        println!("    {}", reason.dimmed());
+        println!("    {}", plain(reason).dimmed());
     }
     if let Some(words) = request.words.as_ref().filter(|_| with_values) {
-        println!("    Dynamics says: {words}");
+        println!("    Dynamics says: {}", plain(words));
     }
     let first = history.first_tried_at.map(time);
     let tried = match (first, history.attempts) {
@@ -244,7 +257,7 @@ fn print_request(request: &RequestStory, with_values: bool) {
     let due = due.unwrap_or_default();
     println!("    asked for {}{tried}{due}", time(history.intended_at));
     match &request.would_send {
-        WouldSend::Nothing(reason) => println!("    {}", reason.dimmed()),
+        WouldSend::Nothing(reason) => println!("    {}", plain(reason).dimmed()),
         WouldSend::Requests(requests) => {
             for sent in requests {
                 let (method, address) = (sent.method.as_str(), address(sent, with_values));

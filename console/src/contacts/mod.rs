@@ -54,8 +54,8 @@ impl Sought {
         }
         if text.starts_with("https://") || text.starts_with("http://") {
             let parts = text.split(|it: char| !it.is_ascii_hexdigit() && it != '-');
-            let ids = parts.filter_map(|part| Uuid::try_parse(part).ok());
-            if let Some(id) = ids.last() {
+            let mut ids = parts.filter_map(|part| Uuid::try_parse(part).ok());
+            if let Some(id) = ids.next_back() {
                 return Some(Sought::Id(id));
             }
         }

@@ -243,7 +243,7 @@ const KNOWN: &[(&[&str], &str, &str)] = &[
     (
         &["it waits for ", "which has not run for this contact"],
         "It waits for the step {}, which has not happened yet.",
-        "",
+        "If it never does, have the flow invoke it, or take contact records (docs/setup.md).",
     ),
     (
         &["it needs the response of ", "which is failed"],
@@ -384,8 +384,8 @@ pub fn explain(state: State, reason: &str) -> Explanation {
         what = format!("{what} It was tried for {hours} and then given up.");
     }
     let is_to_be_done = match state {
-        State::Failed => true,
-        State::Pending | State::Skipped => !fix.is_empty(),
+        State::Failed | State::Pending => true,
+        State::Skipped => !fix.is_empty(),
         State::Delivered => false,
     };
     let fix = is_to_be_done.then(|| {
@@ -393,6 +393,7 @@ pub fn explain(state: State, reason: &str) -> Explanation {
             State::Failed if fix.contains("eliver the") || fix.starts_with("Nothing") => "",
             State::Failed if fix.is_empty() => "Deliver the contact again.",
             State::Failed => "Then deliver the contact again.",
+            State::Pending if fix.is_empty() => "Nothing: it is tried again by itself.",
             State::Pending => "It is delivered by itself then.",
             State::Skipped | State::Delivered => "",
         };
@@ -456,7 +457,7 @@ mod tests {
                 Pending,
                 throttled.to_string(),
                 "more requests than it takes at once",
-                None,
+                Some("Nothing: it is tried again by itself."),
             ),
             (
                 Failed,
@@ -490,7 +491,7 @@ mod tests {
                 Pending,
                 "it waits for contact-start, which has not run for this contact".into(),
                 "waits for the step contact-start,",
-                None,
+                Some("have the flow invoke it"),
             ),
             (
                 Failed,

@@ -348,7 +348,9 @@ fn table(found: &Found) -> Markup {
             @if failed > 0 {
                 div.actions {
                     button.primary type="submit" name="which" value="chosen" { "Deliver the chosen again" }
-                    button type="submit" name="which" value="shown" { "Deliver all " (count(failed, "failed contact")) " of this page again" }
+                    @if failed > 1 {
+                        button type="submit" name="which" value="shown" { "Deliver all " (count(failed, "failed contact")) " of this page again" }
+                    }
                 }
             }
         }

@@ -347,6 +347,12 @@ fn when(history: &RequestHistory) -> Markup {
     }
 }
 
+/// An address as a person reads it.
+fn decoded(path: &str) -> String {
+    let once = percent_encoding::percent_decode_str(path);
+    once.decode_utf8_lossy().into_owned()
+}
+
 /// A sentence with code between backticks.
 fn with_code(text: &str) -> Markup {
     html! {
@@ -363,9 +369,13 @@ fn would_send(would_send: &WouldSend, with_values: bool) -> Markup {
             WouldSend::Requests(requests) => {
                 @for request in requests {
                     p.small {
-                        code { (request.method.as_str()) " " (address(request, with_values)) }
+                        code { (request.method.as_str()) " " (address(request, false)) }
                         " " (does(request))
                         @if !with_values { ". " (hidden("Values are hidden.")) }
+                    }
+                    @if with_values && request.path != address(request, false) {
+                        p.small { "Its address, decoded:" }
+                        pre tabindex="0" { code { (decoded(&request.path)) } }
                     }
                     @if let Some(body) = &request.body {
                         @if with_values {
