@@ -13,6 +13,7 @@ use aws_sigv4::{
     http_request::{SignableBody, SignableRequest, SigningSettings, sign},
     sign::v4,
 };
+use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::Value as Json;
 use url::Url;
@@ -176,8 +177,10 @@ impl Aws {
         service: &str,
         parameters: &[(&str, &str)],
     ) -> Result<String, AwsError> {
-        let mut body = url::form_urlencoded::Serializer::new(String::new());
-        body.extend_pairs(parameters);
+        // Made at once, as what makes it cannot wait on another thread.
+        let body = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(parameters)
+            .finish();
         let action = parameters.iter().find(|(name, _)| *name == "Action");
         let action = action.map_or("", |(_, action)| *action);
         let headers = [(
@@ -185,15 +188,37 @@ impl Aws {
             "application/x-www-form-urlencoded; charset=utf-8".to_owned(),
         )];
         let url = self.url(service, "/", &[])?;
-        self.send(service, action, Method::POST, url, &headers, body.finish())
+        self.send(service, action, Method::POST, url, &headers, body)
             .await
     }
 
-    /// Where a service is: at the configuration's endpoint, which a test or a local system sets, or AWS's.
+    /// What AWS's clock shows, to a second. Nothing is signed, as a clock that is wrong would spoil the
+    /// signature.
+    ///
+    /// # Errors
+    /// [`AwsError::Unavailable`] when there is no answer, or it tells no time.
+    pub async fn date(&self) -> Result<Timestamp, AwsError> {
+        let (service, action) = ("sts", "the time");
+        let url = self.url(service, "/", &[])?;
+        let answer = self.http.get(url).send().await.map_err(|error| {
+            unavailable(service, action, &connect_dynamics::cause::innermost(&error))
+        })?;
+        let date = answer.headers().get(reqwest::header::DATE);
+        let date = date.and_then(|date| date.to_str().ok());
+        date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok())
+            .map(|date| date.timestamp())
+            .ok_or_else(|| unavailable(service, action, "its answer has no date"))
+    }
+
+    /// Where a service is: at its own endpoint in the environment or at the configuration's, which a test or
+    /// a local system sets, or AWS's.
     /// <https://docs.aws.amazon.com/general/latest/gr/rande.html>
+    /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>
     fn url(&self, service: &str, path: &str, query: &[(&str, &str)]) -> Result<Url, AwsError> {
         let region = &self.region;
-        let root = match self.config.endpoint_url() {
+        let own = std::env::var(format!("AWS_ENDPOINT_URL_{}", service.to_uppercase())).ok();
+        let endpoint = own.as_deref().or(self.config.endpoint_url());
+        let root = match endpoint {
             Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
             None => {
                 let domain = if region.starts_with("cn-") {

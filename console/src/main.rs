@@ -1,5 +1,7 @@
 //! `connect-dynamics`, the operators' tool.
 
+mod command;
+
 use std::{io, process::ExitCode};
 
 use anstream::{eprintln, println};
@@ -65,7 +67,10 @@ impl On {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    /// Looks at everything that contacts go through, and says what to mend.
+    Doctor(command::doctor::Arguments),
+}
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -80,7 +85,10 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
     match arguments.command {
-        Some(command) => match command {},
+        Some(Command::Doctor(asked)) => {
+            let deployment = arguments.on.deployment().await?;
+            Ok(command::doctor::run(&deployment, &asked).await?)
+        }
         None => {
             let deployment = arguments.on.deployment().await?;
             open(deployment, arguments.port, !arguments.no_browser).await?;

@@ -5,8 +5,10 @@
 //!
 //! | module | pages |
 //! |---|---|
+//! | `doctor` | what the doctor finds |
 //! | `home` | the integrations, and how a new one begins |
 
+mod doctor;
 mod guard;
 mod home;
 mod page;
@@ -67,6 +69,8 @@ impl Console {
 fn router(app: Shared) -> Router {
     Router::new()
         .route("/", get(home::home))
+        .route("/doctor", get(doctor::doctor))
+        .route("/doctor/checks", get(doctor::checks))
         .route("/assets/{name}", get(page::asset))
         .fallback(page::not_found)
         .with_state(app)
