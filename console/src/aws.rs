@@ -14,6 +14,7 @@ use aws_sigv4::{
     sign::v4,
 };
 use jiff::Timestamp;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
 use serde_json::Value as Json;
 use url::Url;
@@ -351,6 +352,19 @@ impl Aws {
             unavailable(service, action, &format!("its answer is no JSON: {error}"))
         })
     }
+}
+
+/// What stands in a path as it is; all else is encoded.
+/// <https://www.rfc-editor.org/rfc/rfc3986#section-2.3>
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// A part of a path, encoded as a signature wants it.
+pub(crate) fn encoded(part: &str) -> String {
+    utf8_percent_encode(part, UNRESERVED).to_string()
 }
 
 fn unavailable(service: &str, action: &str, reason: &str) -> AwsError {

@@ -52,11 +52,17 @@ fn print(report: &Report) {
             heading(outcome).style(style(outcome)),
             findings.len()
         );
-        for finding in findings {
-            match outcome {
-                Outcome::Ok | Outcome::DoesNotApply => print_short(finding),
-                _ => print_whole(finding),
+        if matches!(outcome, Outcome::Ok | Outcome::DoesNotApply) {
+            for (titles, said) in report.alike(outcome) {
+                // Of dozens that do not apply nobody wants to read.
+                let of = match titles.len() {
+                    0..=6 => titles.join("; "),
+                    number => format!("{number} checks"),
+                };
+                println!("  {of}: {}", said.join(" "));
             }
+        } else {
+            findings.into_iter().for_each(print_whole);
         }
     }
     let counts = Outcome::ALL.map(|outcome| (report.of(outcome).len(), outcome));
@@ -86,14 +92,6 @@ fn style(outcome: Outcome) -> Style {
         Outcome::Ok => style.green(),
         Outcome::DoesNotApply => style.dimmed(),
     }
-}
-
-fn print_short(finding: &Finding) {
-    println!(
-        "  {}: {}",
-        finding.title,
-        finding.verdict.findings.join(" ")
-    );
 }
 
 fn print_whole(finding: &Finding) {

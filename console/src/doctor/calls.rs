@@ -174,11 +174,6 @@ pub(super) fn child(node: Node, name: &str) -> String {
         .to_owned()
 }
 
-/// A part of a path, encoded.
-pub(super) fn encoded(part: &str) -> String {
-    percent_encoding::utf8_percent_encode(part, percent_encoding::NON_ALPHANUMERIC).to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

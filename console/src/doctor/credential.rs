@@ -24,6 +24,8 @@ use super::{
 const WARNED_BEFORE: i64 = 30;
 /// Redelivery has 55 seconds.
 const CONNECTION_WITHIN: Duration = Duration::from_secs(62);
+/// The name by which containers reach this machine: `local serve` saves an integration for them.
+const OF_CONTAINERS: &str = "host.docker.internal";
 const ROTATE: &str = "Make a new one and put it into the secret; docs/rotate-the-secret.md has the steps, without a gap.";
 
 pub(super) fn checks<'a>(ground: &Arc<Ground<'a>>) -> Vec<Check<'a>> {
@@ -45,7 +47,7 @@ pub(super) fn checks<'a>(ground: &Arc<Ground<'a>>) -> Vec<Check<'a>> {
             let (ground, name) = (ground.clone(), name.clone());
             let check = Check::new(
                 format!("connection:{name}"),
-                format!("{name}: Entra ID gives a token, and Dynamics answers"),
+                format!("The connection of {name} to Dynamics"),
                 async move {
                     connection(&ground, &name)
                         .await
@@ -254,8 +256,15 @@ fn judge_role(role_arn: &str, own: Option<&str>, is_local: bool) -> Verdict {
 
 /// Has `redelivery` ask Entra ID for a token, and Dynamics who we are.
 async fn connection(ground: &Ground<'_>, name: &str) -> Result<Verdict, Failure> {
-    if let Err(verdict) = loaded(ground, name).await? {
-        return Ok(verdict);
+    let integration = match loaded(ground, name).await? {
+        Ok(integration) => integration,
+        Err(verdict) => return Ok(verdict),
+    };
+    let (environment, _) = integration.connection().hosts();
+    if ground.deployment.is_local() && environment.starts_with(OF_CONTAINERS) {
+        return Ok(Verdict::does_not_apply(
+            "Only functions in containers can use this connection.",
+        ));
     }
     let answer = ground
         .deployment
@@ -362,7 +371,7 @@ const EXPLAINED: &[(&str, &str)] = &[
     ),
     (
         "cannot be reached",
-        "Compare connection.environmentUri with the address of Dynamics, https://<name>.crm.dynamics.com. If it is right, there is an outage: Microsoft 365 admin center, Health, Service health.",
+        "Compare connection.environmentUri with the address of Dynamics, https://<name>.crm.dynamics.com, and connection.authority, if there is one, with Entra ID's. If they are right, there is an outage: Microsoft 365 admin center, Health, Service health.",
     ),
     (
         "no answer within",

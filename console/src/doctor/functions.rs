@@ -9,10 +9,11 @@ use super::{
     Check, Failure, Ground, Verdict,
     calls::{
         GET_EVENT_SOURCE_MAPPING, GET_FUNCTION_CONCURRENCY, GET_FUNCTION_CONFIGURATION,
-        GET_METRIC_STATISTICS, GET_SCHEDULE, child, encoded, members, read_xml,
+        GET_METRIC_STATISTICS, GET_SCHEDULE, child, members, read_xml,
     },
     stack::Resource,
 };
+use crate::aws::encoded;
 
 /// The functions by their logical ids, and what each does.
 const FUNCTIONS: [(&str, &str); 6] = [
@@ -44,7 +45,7 @@ pub(super) fn checks<'a>(ground: &Arc<Ground<'a>>) -> Vec<Check<'a>> {
         checks.push(Check::of_stack(
             ground,
             format!("trigger:{logical_id}"),
-            format!("The trigger of {logical_id}: its queue"),
+            format!("The trigger of {logical_id} by its queue"),
             trigger(ground.clone(), format!("{logical_id}FromQueue"), logical_id),
         ));
     }
@@ -62,7 +63,7 @@ pub(super) fn checks<'a>(ground: &Arc<Ground<'a>>) -> Vec<Check<'a>> {
     checks.push(Check::of_stack(
         ground,
         "trigger:ContactRecords",
-        "The trigger of ContactCompleted: the stream",
+        "The trigger of ContactCompleted by the stream",
         records,
     ));
     checks.push(Check::of_stack(
@@ -246,13 +247,7 @@ async fn schedule(ground: Arc<Ground<'_>>) -> Result<Verdict, Failure> {
     let name = ground.physical(SCHEDULE)?;
     // CloudFormation names one by its group, too.
     let name = name.rsplit(['|', '/']).next().unwrap_or(name);
-    let path = format!(
-        "/schedules/{}",
-        encoded(name)
-            .replace("%2D", "-")
-            .replace("%5F", "_")
-            .replace("%2E", ".")
-    );
+    let path = format!("/schedules/{}", encoded(name));
     match ground.asking.rest(GET_SCHEDULE, &path, &[("groupName", "default")]).await {
         Ok(told) => Ok(judge_schedule(&told, name)),
         Err(failure) if failure.is_not_found() => Ok(Verdict::broken(

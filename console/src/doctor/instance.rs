@@ -13,11 +13,11 @@ use super::{
     Check, Failure, Ground, Verdict,
     calls::{
         DESCRIBE_CONTACT_FLOW, DESCRIBE_QUEUE, LIST_CONTACT_FLOW_MODULES, LIST_CONTACT_FLOWS,
-        LIST_LAMBDA_FUNCTIONS, LIST_QUEUES, encoded,
+        LIST_LAMBDA_FUNCTIONS, LIST_QUEUES,
     },
     storage::storage_configs,
 };
-use crate::aws::AwsError;
+use crate::aws::{AwsError, encoded};
 
 /// The functions that flows invoke.
 const INVOKED: [&str; 3] = ["ContactStart", "ContactAnswered", "ContactEnd"];
@@ -96,7 +96,18 @@ async fn association(ground: Arc<Ground<'_>>) -> Result<Verdict, Failure> {
     let listed = ground
         .asking
         .pages(LIST_LAMBDA_FUNCTIONS, &path, &[], "LambdaFunctions")
-        .await?;
+        .await;
+    let listed = match listed {
+        Ok(listed) => listed,
+        Err(failure) if failure.is_not_found() => {
+            return Ok(Verdict::broken(format!(
+                "There is no Amazon Connect instance {}.",
+                ground.parameter("InstanceArn")
+            ))
+            .mend("Deploy the stack for another instance: docs/setup.md, Change the stack's instance."));
+        }
+        Err(failure) => return Err(failure),
+    };
     let mut own = Vec::new();
     for logical_id in INVOKED {
         own.push((logical_id, ground.physical(logical_id)?));

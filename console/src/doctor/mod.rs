@@ -299,6 +299,19 @@ impl Report {
             .collect()
     }
 
+    /// The findings of one outcome, those that say the same together: the titles of each, and what is said.
+    pub fn alike(&self, outcome: Outcome) -> Vec<(Vec<&str>, &[String])> {
+        let mut alike: Vec<(Vec<&str>, &[String])> = Vec::new();
+        for finding in self.of(outcome) {
+            let said = finding.verdict.findings.as_slice();
+            match alike.iter_mut().find(|(_, other)| *other == said) {
+                Some((titles, _)) => titles.push(&finding.title),
+                None => alike.push((vec![&finding.title], said)),
+            }
+        }
+        alike
+    }
+
     pub fn is_broken(&self) -> bool {
         !self.of(Outcome::Broken).is_empty()
     }

@@ -9,10 +9,11 @@ use serde_json::Value as Json;
 
 use super::{
     Check, Failure, Ground, Verdict,
-    calls::{GET_BUCKET_NOTIFICATION, LIST_INSTANCE_STORAGE_CONFIGS, encoded, read_xml},
+    calls::{GET_BUCKET_NOTIFICATION, LIST_INSTANCE_STORAGE_CONFIGS, read_xml},
     functions::configuration_of,
     instance::instance_id,
 };
+use crate::aws::{AwsError, encoded};
 
 /// What an instance stores: the API's resource types, and what the functions call the objects. As in
 /// `functions/recording-storage`, which learns it at the deployment.
@@ -74,7 +75,7 @@ async fn now(ground: &Ground<'_>) -> Result<Places, Failure> {
             Ok(configs) => configs,
             // The region does not know it.
             Err(Failure::Aws {
-                error: crate::aws::AwsError::Refused { status: 400, .. },
+                error: AwsError::Refused { status: 400, .. },
                 ..
             }) => continue,
             Err(failure) => return Err(failure),
@@ -219,7 +220,7 @@ async fn bucket_verdict(ground: &Ground<'_>, bucket: &str) -> Verdict {
         Ok(verdict) => verdict,
         Err(failure) if failure.is_not_found() => Verdict::broken(format!("There is no bucket {bucket}."))
             .mend("AWS console, Amazon Connect, your instance, Data storage: choose a bucket that there is, and deploy with another StorageChange."),
-        Err(Failure::Aws { error: crate::aws::AwsError::Refused { status: 301, .. }, .. }) => {
+        Err(Failure::Aws { error: AwsError::Refused { status: 301, .. }, .. }) => {
             Verdict::broken(format!("The bucket {bucket} is of another region, and its events come to EventBridge there only."))
                 .mend("AWS console, Amazon Connect, your instance, Data storage: choose a bucket of the stack's region, and deploy with another StorageChange.")
         }

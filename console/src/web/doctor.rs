@@ -59,8 +59,8 @@ fn findings(report: &Report) -> Markup {
         (group("Needs mending", "doctor-broken", Tone::Bad, &broken))
         (group("Warnings", "doctor-warnings", Tone::Warn, &warnings))
         (group("Could not be checked", "doctor-unknown", Tone::Plain, &unknown))
-        (folded("Well", &of(Outcome::Ok)))
-        (folded("Does not apply", &of(Outcome::DoesNotApply)))
+        (folded("Well", report, Outcome::Ok))
+        (folded("Does not apply", report, Outcome::DoesNotApply))
     }
 }
 
@@ -90,7 +90,7 @@ fn summary(report: &Report) -> Markup {
     };
     html! {
         div class={ "notice " (tone.class()) } {
-            p { strong data-doctor-summary { (said) } " " (count(report.checks.len(), "check")) ", " (time(report.checked_at)) "." }
+            p { strong data-doctor-summary { (said) } " " (count(report.checks.len() - number(Outcome::DoesNotApply), "check")) ", " (time(report.checked_at)) "." }
         }
     }
 }
@@ -141,15 +141,16 @@ fn whole(finding: &Finding, tone: Tone) -> Markup {
     }
 }
 
-fn folded(heading: &str, findings: &[&Finding]) -> Markup {
+fn folded(heading: &str, report: &Report, outcome: Outcome) -> Markup {
+    let number = report.of(outcome).len();
     html! {
-        @if !findings.is_empty() {
+        @if number > 0 {
             details.card.folded {
-                summary { h2 { (heading) " " (badge(Tone::Plain, &findings.len().to_string())) } }
+                summary { h2 { (heading) " " (badge(Tone::Plain, &number.to_string())) } }
                 dl {
-                    @for finding in findings {
-                        dt { (finding.title) }
-                        dd { @for line in &finding.verdict.findings { p { (marked(line)) } } }
+                    @for (titles, said) in report.alike(outcome) {
+                        @for title in titles { dt { (title) } }
+                        dd { @for line in said { p { (marked(line)) } } }
                     }
                 }
             }
