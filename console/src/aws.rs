@@ -13,6 +13,8 @@ use aws_sigv4::{
     http_request::{SignableBody, SignableRequest, SigningSettings, sign},
     sign::v4,
 };
+use jiff::Timestamp;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
 use serde_json::Value as Json;
 use url::Url;
@@ -191,11 +193,33 @@ impl Aws {
             .await
     }
 
-    /// Where a service is: at the configuration's endpoint, which a test or a local system sets, or AWS's.
+    /// What AWS's clock shows, to a second. Nothing is signed, as a clock that is wrong would spoil the
+    /// signature.
+    ///
+    /// # Errors
+    /// [`AwsError::Unavailable`] when there is no answer, or it tells no time.
+    pub async fn date(&self) -> Result<Timestamp, AwsError> {
+        let (service, action) = ("sts", "the time");
+        let url = self.url(service, "/", &[])?;
+        let answer = self.http.get(url).send().await.map_err(|error| {
+            unavailable(service, action, &connect_dynamics::cause::innermost(&error))
+        })?;
+        let date = answer.headers().get(reqwest::header::DATE);
+        let date = date.and_then(|date| date.to_str().ok());
+        date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok())
+            .map(|date| date.timestamp())
+            .ok_or_else(|| unavailable(service, action, "its answer has no date"))
+    }
+
+    /// Where a service is: at its own endpoint in the environment or at the configuration's, which a test or
+    /// a local system sets, or AWS's.
     /// <https://docs.aws.amazon.com/general/latest/gr/rande.html>
+    /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>
     fn url(&self, service: &str, path: &str, query: &[(&str, &str)]) -> Result<Url, AwsError> {
         let region = &self.region;
-        let root = match self.config.endpoint_url() {
+        let own = std::env::var(format!("AWS_ENDPOINT_URL_{}", service.to_uppercase())).ok();
+        let endpoint = own.as_deref().or(self.config.endpoint_url());
+        let root = match endpoint {
             Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
             None => {
                 let domain = if region.starts_with("cn-") {
@@ -328,6 +352,19 @@ impl Aws {
             unavailable(service, action, &format!("its answer is no JSON: {error}"))
         })
     }
+}
+
+/// What stands in a path as it is; all else is encoded.
+/// <https://www.rfc-editor.org/rfc/rfc3986#section-2.3>
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// A part of a path, encoded as a signature wants it.
+pub(crate) fn encoded(part: &str) -> String {
+    utf8_percent_encode(part, UNRESERVED).to_string()
 }
 
 fn unavailable(service: &str, action: &str, reason: &str) -> AwsError {

@@ -9,7 +9,7 @@ use connect_dynamics::{delivery::Report, store::Store};
 use reqwest::Method;
 use serde_json::{Value as Json, json};
 
-use crate::aws::{Aws, AwsError};
+use crate::aws::{Aws, AwsError, encoded};
 
 /// Where the Invoke API of `local serve` listens unless it is told otherwise.
 pub const LOCAL_PORT: u16 = 9001;
@@ -212,9 +212,7 @@ impl Deployment {
     /// [`AwsError`] when it cannot be invoked, or fails.
     pub async fn invoke(&self, name: &str, event: &Json) -> Result<Json, AwsError> {
         let function = self.function(name);
-        let encoded =
-            percent_encoding::utf8_percent_encode(&function, percent_encoding::NON_ALPHANUMERIC);
-        let path = format!("/2015-03-31/functions/{encoded}/invocations");
+        let path = format!("/2015-03-31/functions/{}/invocations", encoded(&function));
         let aws = match &self.invoke_endpoint {
             None => self.aws.clone(),
             Some(endpoint) => {

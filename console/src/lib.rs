@@ -8,6 +8,7 @@
 //! | [`sample`], [`preview`] | sample contacts, and what would be sent for one |
 //! | [`environment`] | a Dynamics environment: whether it is reached, what it holds, what it would refuse |
 //! | [`contacts`] | contacts: how they are found, what became of each, delivering again, forgetting |
+//! | [`doctor`] | looking at a deployment from end to end, and what to mend |
 //! | [`web`] | the console in the browser: its pages, and who may ask for them |
 //!
 //! What an integration is, how its requests are made and what is remembered of a contact is the library's,
@@ -16,6 +17,7 @@
 pub mod aws;
 pub mod contacts;
 pub mod deployment;
+pub mod doctor;
 pub mod draft;
 pub mod environment;
 pub mod form;

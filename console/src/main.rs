@@ -77,6 +77,8 @@ enum Command {
     Contacts(command::contacts::List),
     Deliver(command::contacts::Deliver),
     Forget(command::contacts::Forget),
+    /// Looks at everything that contacts go through, and says what to mend.
+    Doctor(command::doctor::Arguments),
 }
 
 #[tokio::main]
@@ -93,6 +95,10 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let on = &arguments.on;
     match arguments.command {
+        Some(Command::Doctor(asked)) => {
+            let deployment = on.deployment().await?;
+            Ok(command::doctor::run(&deployment, &asked).await?)
+        }
         None => {
             let deployment = on.deployment().await?;
             open(deployment, arguments.port, !arguments.no_browser).await?;

@@ -91,9 +91,15 @@ fn check_says_every_error_first_and_then_every_warning_and_fails() {
 #[test]
 fn without_a_deployment_a_command_says_what_to_do() {
     for (arguments, words) in [
-        ("--local-port 1 doctor", "start the local system with `cargo run -p local -- serve`"),
+        (
+            "--local-port 1 doctor",
+            "start the local system with `cargo run -p local -- serve`",
+        ),
         ("--local-port 1 export", "Name a stack with --stack NAME"),
-        ("--stack x --region us-east-1 contacts", "there are no AWS credentials"),
+        (
+            "--stack x --region us-east-1 contacts",
+            "there are no AWS credentials",
+        ),
         ("--stack x contacts", "which AWS region is the stack in?"),
         ("check", "<FILE>"),
         ("check nowhere.json", "nowhere.json: No such file"),

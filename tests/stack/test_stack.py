@@ -76,17 +76,23 @@ def in_s3(bucket, prefix):
 
 
 @contextlib.contextmanager
-def amazon_connect(storage):
+def amazon_connect(storage, others):
     """Answers where instances store what: `storage` has, by an instance's id, the configurations by resource
-    type. Yields its URL. It refuses a request that is not signed for it."""
+    type. `others` has what is answered at other paths. Yields its URL. It refuses a request that is not signed
+    for it."""
 
     class Answers(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             url = urllib.parse.urlsplit(self.path)
             instance = url.path.removeprefix("/instance/").removesuffix("/storage-configs")
-            resource = dict(urllib.parse.parse_qsl(url.query))["resourceType"]
+            resource = dict(urllib.parse.parse_qsl(url.query)).get("resourceType")
             if f"/{REGION}/connect/aws4_request" not in self.headers.get("Authorization", ""):
                 self.answer(403, {"Message": "The request is not signed"}, "AccessDeniedException")
+            elif not url.path.endswith("/storage-configs"):
+                if url.path in others:
+                    self.answer(200, others[url.path])
+                else:
+                    self.answer(404, {"Message": "There is no such thing"}, "ResourceNotFoundException")
             elif instance not in storage:
                 self.answer(404, {"Message": "There is no such instance"}, "ResourceNotFoundException")
             elif resource == "EMAIL_MESSAGES":
@@ -120,8 +126,8 @@ class Deployed(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.system = cls.enterClassContext(local_system())
-        connect = cls.enterClassContext(amazon_connect(cls.storage()))
-        cls.url = cls.enterClassContext(emulator(connect))
+        cls.connect = cls.enterClassContext(amazon_connect(cls.storage(), cls.others_of_the_instance()))
+        cls.url = cls.enterClassContext(emulator(cls.connect))
         cls.environment = {**os.environ, **CREDENTIALS, "AWS_ENDPOINT_URL": cls.url, "SAM_CLI_TELEMETRY": "0"}
         cls.notifications = cls.make_bucket()
         cls.outputs = cls.deploy()
@@ -158,6 +164,11 @@ class Deployed(unittest.TestCase):
                 resource: [in_s3(BUCKET, f"connect/example/{folder}")] for resource, folder in folders.items()
             }
         }
+
+    @classmethod
+    def others_of_the_instance(cls):
+        """What else Amazon Connect answers, by the path."""
+        return {}
 
     @classmethod
     def make_bucket(cls):

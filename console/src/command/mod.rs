@@ -2,3 +2,4 @@
 
 pub(crate) mod configuration;
 pub(crate) mod contacts;
+pub(crate) mod doctor;

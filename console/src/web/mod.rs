@@ -8,8 +8,10 @@
 //! | `home` | the integrations that there are |
 //! | `wizard` | an integration's configuration |
 //! | `contacts` | contacts: the list and the search, what became of each, forgetting |
+//! | `doctor` | what the doctor finds |
 
 mod contacts;
+mod doctor;
 mod guard;
 mod home;
 mod page;
@@ -101,6 +103,8 @@ fn router(app: Shared) -> Router {
     Router::new()
         .route("/", get(home::home))
         .merge(contacts::router())
+        .route("/doctor", get(doctor::doctor))
+        .route("/doctor/checks", get(doctor::checks))
         .route("/assets/{name}", get(page::asset))
         .merge(wizard::router())
         .fallback(page::not_found)

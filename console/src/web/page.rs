@@ -183,12 +183,17 @@ const ASSETS: [(&str, &str, &str); 3] = [
             include_str!("../../assets/base.css"),
             include_str!("../../assets/wizard.css"),
             include_str!("../../assets/contacts.css"),
+            include_str!("../../assets/doctor.css"),
         ),
     ),
     (
         "console.js",
         "text/javascript; charset=utf-8",
-        include_str!("../../assets/console.js"),
+        concat!(
+            include_str!("../../assets/base.js"),
+            include_str!("../../assets/wizard.js"),
+            include_str!("../../assets/doctor.js"),
+        ),
     ),
     (
         "icon.svg",
