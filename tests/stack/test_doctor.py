@@ -81,13 +81,12 @@ class Doctor(Deployed):
         return checks
 
     def outcomes(self, checks):
-        """What is not well, but for what needs time: the runs of redelivery are measured a minute later. The
-        index `recent` is of a newer template."""
+        """What is not well, but for what needs time: the runs of redelivery are measured a minute later."""
         unwell = {"broken", "warning", "cannot-be-checked"}
         return {
             name: check["outcome"]
             for name, check in checks.items()
-            if check["outcome"] in unwell and name not in ("redelivery-runs", "table")
+            if check["outcome"] in unwell and name != "redelivery-runs"
         }
 
     def change(self, make, undo):
