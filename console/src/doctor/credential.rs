@@ -25,7 +25,7 @@ const WARNED_BEFORE: i64 = 30;
 /// Redelivery has 55 seconds.
 const CONNECTION_WITHIN: Duration = Duration::from_secs(62);
 /// The name by which containers reach this machine: `local serve` saves an integration for them.
-const OF_CONTAINERS: &str = "host.docker.internal";
+pub(super) const OF_CONTAINERS: &str = "host.docker.internal";
 const ROTATE: &str = "Make a new one and put it into the secret; docs/rotate-the-secret.md has the steps, without a gap.";
 
 pub(super) fn checks<'a>(ground: &Arc<Ground<'a>>) -> Vec<Check<'a>> {
