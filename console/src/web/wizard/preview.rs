@@ -43,6 +43,8 @@ pub(super) struct Look {
     preview: Option<Preview>,
     service_root: String,
     environment: String,
+    /// The sample contact's id, and what it is.
+    sample: (Uuid, String),
     /// Names that templates can use, each with what it means for the sample contact.
     names: Vec<(String, String)>,
 }
@@ -71,6 +73,7 @@ pub(super) fn look(app: &App, editing: &Editing, step: Step, form: &StepForm) ->
         }
     }
     let sample = super::sample(app, &editing.name);
+    look.sample = (sample.id, sample.title());
     match shown.for_preview(step) {
         Ok(integration) => {
             look.service_root = integration.connection().service_root();
@@ -289,6 +292,7 @@ fn content(editing: &Editing, step: Step, look: &Look) -> Markup {
     };
     let is_on = editing.edited.is_on(step);
     html! {
+        p.muted.small { "For the sample contact: " (look.sample.1) }
         @if let Some(reason) = &preview.nothing {
             div.notice { p { (reason) } }
         }
@@ -345,7 +349,7 @@ fn card(number: usize, previewed: &Previewed, look: &Look) -> Markup {
                     format!("This asks {}, and changes nothing there. Send it?", look.environment)
                 };
                 div.actions.small-actions {
-                    button type="button" data-send=(previewed.key) data-ask=(ask) { "Send this request" }
+                    button type="button" data-send=(previewed.key) data-sample-id=(look.sample.0) data-ask=(ask) { "Send this request" }
                     span.muted.small { @if writes { "It writes to " (look.environment) } @else { "It changes nothing" } }
                 }
                 div data-told {}
@@ -438,7 +442,7 @@ pub(super) async fn choose(
         (!name.is_empty()).then(|| (name.to_owned(), value.trim().to_owned()))
     });
     let sample = Sample {
-        id: before.id,
+        id: Uuid::new_v4(),
         source,
         changes: Changes {
             customer: filled(&pairs, "customer").to_owned(),

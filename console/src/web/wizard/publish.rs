@@ -238,6 +238,7 @@ pub(super) async fn publish(
             &name,
             &document,
             editing.in_force.as_ref(),
+            editing.draft.as_ref(),
             &by,
             Timestamp::now(),
         )
@@ -400,6 +401,7 @@ pub(super) async fn go_back(
             &name,
             &version.document,
             in_force.as_ref(),
+            None,
             &by,
             Timestamp::now(),
         )
