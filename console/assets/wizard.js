@@ -3,11 +3,17 @@
 const wizard = document.getElementById("wizard");
 
 if (wizard?.matches("[data-dirty]")) {
-  let isDirty = false;
+  // A page that comes back because it could not be saved holds what is saved nowhere.
+  let isDirty = wizard.dataset.dirty === "now";
+  document.querySelector("[data-focus]")?.focus();
   const touch = () => { isDirty = true; };
   wizard.addEventListener("input", touch);
   wizard.addEventListener("touched", touch);
   wizard.addEventListener("submit", () => { isDirty = false; });
+  // Enter in a line would save the page and leave it.
+  wizard.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && event.target.matches("input:not([type=submit])")) event.preventDefault();
+  });
   window.addEventListener("beforeunload", (event) => {
     if (isDirty) event.preventDefault();
   });
@@ -16,7 +22,7 @@ if (wizard?.matches("[data-dirty]")) {
     link.addEventListener("click", (event) => {
       if (!isDirty || event.ctrlKey || event.metaKey || event.shiftKey) return;
       event.preventDefault();
-      const go = document.createElement("input");
+      const go = wizard.querySelector("input[name=go]") ?? document.createElement("input");
       go.type = "hidden";
       go.name = "go";
       go.value = link.dataset.go;
@@ -52,7 +58,17 @@ function renumber() {
 function numberRows(editor, prefix) {
   editor.querySelectorAll("[data-rows] > [data-row]").forEach((row, index) => {
     row.dataset.slot = `${prefix}.row${index}`;
-    row.querySelector("[data-says]").dataset.says = row.dataset.slot;
+    const says = row.querySelector("[data-says]");
+    const comes = row.querySelector("[data-comes]");
+    says.dataset.says = row.dataset.slot;
+    says.id = `says-${prefix}-${index}`.replaceAll(".", "-");
+    comes.id = `comes-${prefix}-${index}`.replaceAll(".", "-");
+    const [column, value] = row.querySelectorAll("input, textarea");
+    for (const input of [column, value]) input.setAttribute("aria-describedby", `${comes.id} ${says.id}`);
+    const name = column.value.trim();
+    value.setAttribute("aria-label", name ? `Value of ${name}` : "Value");
+    row.querySelector("select").setAttribute("aria-label", name ? `Form of ${name}` : "Form");
+    row.querySelector("[data-remove-row]").setAttribute("aria-label", name ? `Remove ${name}` : "Remove this field");
   });
 }
 
@@ -76,6 +92,10 @@ function showMode(editor, mode) {
   editor.querySelector('[data-mode="text"] input[type="hidden"]').disabled = mode !== "text";
 }
 
+wizard?.addEventListener("change", (event) => {
+  if (event.target.matches("[data-column]")) renumber();
+});
+
 wizard?.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button) return;
@@ -89,17 +109,24 @@ wizard?.addEventListener("click", (event) => {
     row.remove();
     (next?.querySelector("input") ?? editor.querySelector("[data-add-row]")).focus();
   } else if (button.matches("[data-as-text]")) {
-    const body = {};
+    // JSON stays as it was typed: a long number would lose digits on its way through JavaScript.
+    const lines = [];
+    const columns = new Set();
     for (const row of editor.querySelectorAll("[data-rows] > [data-row]")) {
       const [column, text] = row.querySelectorAll("input, textarea");
-      let value = text.value;
-      if (row.querySelector("select").value === "json") {
-        try { value = JSON.parse(value); } catch { /* It stays the text that it is. */ }
+      const name = column.value.trim();
+      if (!name && !text.value.trim()) continue;
+      let isJson = row.querySelector("select").value === "json";
+      try { if (isJson) JSON.parse(text.value); } catch { isJson = false; }
+      if (!name || columns.has(name)) {
+        column.focus();
+        return;
       }
-      if (column.value.trim()) body[column.value.trim()] = value;
+      columns.add(name);
+      lines.push(`  ${JSON.stringify(name)}: ${isJson ? text.value.trim() : JSON.stringify(text.value)}`);
     }
     const area = editor.querySelector('[data-mode="text"] textarea');
-    area.value = JSON.stringify(body, null, 2);
+    area.value = lines.length ? `{\n${lines.join(",\n")}\n}` : "{}";
     showMode(editor, "text");
     area.focus();
   } else if (button.matches("[data-as-rows]")) {
@@ -116,6 +143,13 @@ wizard?.addEventListener("click", (event) => {
       return;
     }
     editor.querySelector("[data-rows]").replaceChildren();
+    if (/\d{16}/.test(area.value.replace(/"(?:[^"\\]|\\.)*"/g, ""))) {
+      const told = document.createElement("p");
+      told.className = "error";
+      told.textContent = "A number of this length is edited as text: it would lose digits.";
+      editor.querySelector('[data-mode="text"] [data-says]').replaceChildren(told);
+      return;
+    }
     for (const [name, value] of Object.entries(body)) {
       const isText = typeof value === "string";
       addRow(editor, name, isText ? value : JSON.stringify(value), !isText);
@@ -232,11 +266,14 @@ if (preview) {
     if (status.textContent !== answer.status) status.textContent = answer.status;
   };
 
+  let going;
   const refresh = async () => {
     const mine = ++asked;
+    going?.abort();
+    going = new AbortController();
     try {
       const body = new URLSearchParams(new FormData(wizard));
-      const response = await fetch(preview, { method: "POST", body });
+      const response = await fetch(preview, { method: "POST", body, signal: going.signal });
       if (mine !== asked) return;
       if (!response.ok) throw new Error(`the console answers ${response.status}`);
       show(await response.json());
@@ -328,11 +365,18 @@ if (preview) {
   let from = 0;
   let chosen = -1;
 
+  // What the template that is open before the cursor ends with; nothing where none is.
+  const opened = (before) => {
+    const value = before.lastIndexOf("{{") > before.lastIndexOf("}}") ? before.lastIndexOf("{{") : -1;
+    const tag = before.lastIndexOf("{%") > before.lastIndexOf("%}") ? before.lastIndexOf("{%") : -1;
+    if (value < 0 && tag < 0) return null;
+    return value > tag ? "}}" : "%}";
+  };
+
   // The beginning of a name before the cursor, where one can stand.
   const begun = (field) => {
     const before = field.value.slice(0, field.selectionStart);
-    const isInTemplate = before.lastIndexOf("{{") > before.lastIndexOf("}}") || before.lastIndexOf("{%") > before.lastIndexOf("%}");
-    if (field.dataset.completes === "template" && !isInTemplate) return null;
+    if (field.dataset.completes === "template" && !opened(before)) return null;
     const word = before.match(/[A-Za-z_][A-Za-z0-9_.-]*$/);
     if (word) return word[0];
     return /(\{\{|\{%)\s*$/.test(before) ? "" : null;
@@ -358,9 +402,10 @@ if (preview) {
     const field = input;
     const end = field.selectionStart;
     field.setRangeText(name, from, end, "end");
-    const rest = field.value.slice(field.selectionStart);
-    if (field.dataset.completes === "template" && !rest.includes("}}")) {
-      field.setRangeText(" }}", field.selectionStart, field.selectionStart, "preserve");
+    const closing = opened(field.value.slice(0, field.selectionStart));
+    const rest = field.value.slice(field.selectionStart).split(/\{\{|\{%/)[0];
+    if (field.dataset.completes === "template" && closing && !rest.includes(closing)) {
+      field.setRangeText(` ${closing}`, field.selectionStart, field.selectionStart, "preserve");
     }
     close();
     field.dispatchEvent(new Event("input", { bubbles: true }));
@@ -421,3 +466,25 @@ if (preview) {
     event.preventDefault();
   });
 }
+
+// ---- The client secret: set without leaving what is filled in. ----
+
+document.querySelector("[data-secret]")?.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const form = event.target;
+  const into = form.querySelector("[data-told]");
+  const body = new URLSearchParams(new FormData(form));
+  const named = wizard?.querySelector("[name=clientSecretId]");
+  if (named) body.set("clientSecretId", named.value);
+  into.innerHTML = '<p class="busy">Writing it ...</p>';
+  try {
+    const response = await fetch(form.action, { method: "POST", body });
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    if (!response.ok) throw new Error(page.querySelector("main p")?.textContent ?? `The console answers ${response.status}.`);
+    form.reset();
+    into.innerHTML = '<p class="notice good">It is in Secrets Manager. Test the connection now.</p>';
+  } catch (error) {
+    into.innerHTML = '<p class="error" role="alert"></p>';
+    into.firstElementChild.textContent = error.message;
+  }
+});

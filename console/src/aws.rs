@@ -81,9 +81,15 @@ impl Aws {
             .ok_or("which AWS region is the stack in? Give it with --region")?;
         let http = reqwest::Client::builder()
             .timeout(WITHIN)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| error.to_string())?;
+            .redirect(reqwest::redirect::Policy::none());
+        // No proxy leads to this machine.
+        let is_here = |url: &str| url.starts_with("http://127.0.0.1:");
+        let http = if config.endpoint_url().is_some_and(is_here) {
+            http.no_proxy()
+        } else {
+            http
+        };
+        let http = http.build().map_err(|error| error.to_string())?;
         Ok(Aws {
             config: config.clone(),
             region: region.as_ref().to_owned(),
@@ -93,6 +99,13 @@ impl Aws {
 
     pub fn config(&self) -> &SdkConfig {
         &self.config
+    }
+
+    /// The id of the access key that requests are signed with.
+    pub async fn access_key(&self) -> Option<String> {
+        let provider = self.config.credentials_provider()?;
+        let credentials = provider.provide_credentials().await.ok()?;
+        Some(credentials.access_key_id().to_owned())
     }
 
     pub fn region(&self) -> &str {
@@ -217,15 +230,21 @@ impl Aws {
     /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>
     fn url(&self, service: &str, path: &str, query: &[(&str, &str)]) -> Result<Url, AwsError> {
         let region = &self.region;
-        let own = std::env::var(format!("AWS_ENDPOINT_URL_{}", service.to_uppercase())).ok();
+        // By the names that the SDKs have for the services.
+        let named = match service {
+            "secretsmanager" => "SECRETS_MANAGER".to_owned(),
+            "events" => "EVENTBRIDGE".to_owned(),
+            other => other.to_uppercase(),
+        };
+        let own = std::env::var(format!("AWS_ENDPOINT_URL_{named}")).ok();
         let endpoint = own.as_deref().or(self.config.endpoint_url());
         let root = match endpoint {
             Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
             None => {
-                let domain = if region.starts_with("cn-") {
-                    "amazonaws.com.cn"
-                } else {
-                    "amazonaws.com"
+                let domain = match region {
+                    region if region.starts_with("cn-") => "amazonaws.com.cn",
+                    region if region.starts_with("eusc-") => "amazonaws.eu",
+                    _ => "amazonaws.com",
                 };
                 let host = match service {
                     "cloudwatch" => "monitoring",

@@ -2,7 +2,7 @@
 //!
 //! Owns how either is found, and how its functions are invoked.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use connect_dynamics::{delivery::Report, store::Store};
@@ -142,7 +142,14 @@ impl Deployment {
     pub async fn local(port: u16) -> Result<Deployment, DeploymentError> {
         let invoke = format!("http://127.0.0.1:{port}");
         let none = |_| DeploymentError::NoLocalSystem(invoke.clone());
-        let answer = reqwest::get(format!("{invoke}/stand-in/system"))
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(5))
+            .build()
+            .map_err(none)?;
+        let answer = client
+            .get(format!("{invoke}/stand-in/system"))
+            .send()
             .await
             .and_then(reqwest::Response::error_for_status)
             .map_err(none)?;
@@ -274,7 +281,14 @@ impl Deployment {
             let arn = nodes.find(|node| node.tag_name().name() == "Arn")?;
             Some(arn.text()?.to_owned())
         });
-        arn.unwrap_or_else(|| "unknown".into())
+        match arn {
+            Some(arn) => arn,
+            None => self
+                .aws
+                .access_key()
+                .await
+                .unwrap_or_else(|| "unknown".into()),
+        }
     }
 }
 

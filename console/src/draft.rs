@@ -147,6 +147,25 @@ impl Edited {
         }
     }
 
+    /// The blocks of a step that are switched off, with what they say.
+    pub fn blocks_off(&self, step: Step) -> Map<String, Json> {
+        let blocks = self.off.get(&format!("{step}.blocks"));
+        blocks
+            .and_then(Json::as_object)
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// Keeps the blocks of a step that are switched off.
+    pub fn set_blocks_off(&mut self, step: Step, blocks: Map<String, Json>) {
+        let name = format!("{step}.blocks");
+        if blocks.is_empty() {
+            self.off.shift_remove(&name);
+        } else {
+            self.off.insert(name, blocks.into());
+        }
+    }
+
     pub fn is_on(&self, step: Step) -> bool {
         !self.configuration["steps"][step.as_str()].is_null()
     }
@@ -215,26 +234,29 @@ impl Edited {
             let own = format!("steps.{step}");
             let (ours, others): (Vec<_>, Vec<_>) =
                 errors.into_iter().partition(|it| is_below(&it.place, &own));
-            let Some(other) = others.first() else {
+            if others.is_empty() {
                 return Err(ours);
-            };
-            if is_below(&other.place, "connection") {
-                document["connection"] = made_up.clone();
-            } else if let Some(name) = step_of(&other.place) {
-                if let Some(steps) = document["steps"].as_object_mut() {
-                    steps.shift_remove(name);
-                }
-            } else if let Some(field) = other.place.split(['.', '[']).next()
-                && document.get(field).is_some()
-                && field != "name"
-            {
-                if let Some(fields) = document.as_object_mut() {
+            }
+            let before = document.clone();
+            for other in &others {
+                if is_below(&other.place, "connection") {
+                    document["connection"] = made_up.clone();
+                } else if let Some(name) = step_of(&other.place) {
+                    if let Some(steps) = document["steps"].as_object_mut() {
+                        steps.shift_remove(name);
+                    }
+                } else if let Some(field) = other.place.split(['.', '[']).next()
+                    && !field.is_empty()
+                    && field != "name"
+                    && let Some(fields) = document.as_object_mut()
+                {
                     fields.shift_remove(field);
+                } else {
+                    document["name"] = "preview".into();
                 }
-            } else if document["name"] != "preview" {
-                document["name"] = "preview".into();
-            } else {
-                return Err(vec![other.clone()]);
+            }
+            if document == before {
+                return Err(others);
             }
         }
         Integration::load(&document.to_string()).map_err(|error| {

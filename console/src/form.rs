@@ -16,6 +16,14 @@ use serde_json::{Map, Value as Json, json};
 /// What was sent of a page's form: names and values, in the page's order.
 pub type Pairs = Vec<(String, String)>;
 
+/// Browsers send a line's end as two characters, and a document has one.
+fn in_unix_lines(pairs: &Pairs) -> Pairs {
+    let pairs = pairs.iter();
+    pairs
+        .map(|(name, value)| (name.clone(), value.replace("\r\n", "\n")))
+        .collect()
+}
+
 /// What was filled in under a name, without space around it; nothing where it was not sent.
 pub fn filled<'a>(pairs: &'a Pairs, name: &str) -> &'a str {
     let found = pairs.iter().rev().find(|(each, _)| each == name);
@@ -95,7 +103,11 @@ pub struct PopForm {
 pub struct StepForm {
     pub is_on: bool,
     pub customer: Option<CustomerForm>,
+    /// What a customer block says that is switched off.
+    pub customer_off: Option<CustomerForm>,
     pub pop: Option<PopForm>,
+    /// What is said of a page that is not opened.
+    pub pop_off: Option<PopForm>,
     pub requests: Vec<RequestForm>,
     /// Whether the document has `requests` for what could be one `request`.
     pub is_list: bool,
@@ -406,13 +418,15 @@ impl CustomerForm {
         put(&mut said, "value", &self.value);
         put(&mut said, "kind", &self.kind);
         put(&mut said, "country", self.country.trim());
+        // A table can be searched twice, by other columns: each is taken once.
+        let mut known_tables = self.known_tables.clone();
         let tables = list(&self.tables).into_iter().map(|entity_set| {
-            let known = self.known_tables.iter();
-            let mut known = known.filter(|it| text_of(it.get("entitySet")) == entity_set);
-            known
-                .next()
-                .cloned()
-                .unwrap_or_else(|| json!({"entitySet": entity_set}))
+            let mut known = known_tables.iter();
+            let known = known.position(|it| text_of(it.get("entitySet")) == entity_set);
+            known.map_or_else(
+                || json!({"entitySet": entity_set}),
+                |index| known_tables.remove(index),
+            )
         });
         said.insert("tables".into(), tables.collect::<Vec<_>>().into());
         if self.none == "create" {
@@ -458,6 +472,15 @@ impl CustomerForm {
             new_rest: known.map(|it| it.new_rest.clone()).unwrap_or_default(),
             rest: known.map(|it| it.rest.clone()).unwrap_or_default(),
         }
+    }
+
+    /// Whether it says anything that another one does not.
+    fn says(&self, other: &CustomerForm) -> bool {
+        let form = CustomerForm {
+            new_body: other.new_body.clone(),
+            ..self.clone()
+        };
+        form != *other || !matches!(self.new_body.json(), None | Some(Json::Null))
     }
 
     fn slot(&self, below: &str) -> String {
@@ -520,8 +543,8 @@ impl PopForm {
 }
 
 impl StepForm {
-    /// The form of what a step says.
-    pub fn of(said: Option<&Json>, is_on: bool) -> StepForm {
+    /// The form of what a step says, with the blocks of it that are switched off.
+    pub fn of(said: Option<&Json>, is_on: bool, off: &Map<String, Json>) -> StepForm {
         let mut rest = said.and_then(Json::as_object).cloned().unwrap_or_default();
         let mut take = |name: &str| rest.shift_remove(name);
         let one = take("request");
@@ -541,7 +564,9 @@ impl StepForm {
         StepForm {
             is_on,
             customer: take("customer").as_ref().map(CustomerForm::of),
+            customer_off: off.get("customer").map(CustomerForm::of),
             pop: take("screenPop").as_ref().map(PopForm::of),
+            pop_off: off.get("screenPop").map(PopForm::of),
             requests,
             is_list,
             reply: reply.unwrap_or_default(),
@@ -581,44 +606,63 @@ impl StepForm {
         said.into()
     }
 
+    /// The blocks that are switched off, with what they say.
+    pub fn off(&self) -> Map<String, Json> {
+        let customer = self.customer_off.as_ref().map(CustomerForm::json);
+        let pop = self.pop_off.as_ref().map(PopForm::json);
+        let blocks = [("customer", customer), ("screenPop", pop)];
+        let blocks = blocks.into_iter();
+        blocks
+            .filter_map(|(name, said)| Some((name.to_owned(), said?)))
+            .collect()
+    }
+
     /// What was filled in. `known` is the form of what the draft says: what it does not show comes from there.
     pub fn read(pairs: &Pairs, known: &StepForm) -> StepForm {
+        let pairs = &in_unix_lines(pairs);
         let mut requests = Vec::new();
         for (name, index) in pairs {
             if name == "request" {
                 requests.push(RequestForm::read(pairs, index));
             }
         }
-        let customer = has(pairs, "customer.on");
-        let opens = has(pairs, "pop.on");
+        let known_customer = known.customer.as_ref().or(known.customer_off.as_ref());
+        let customer = CustomerForm::read(pairs, known_customer);
+        let suggested = CustomerForm::suggested();
+        let (customer, customer_off) = if has(pairs, "customer.on") {
+            (Some(customer), None)
+        } else {
+            let is_shown = has(pairs, "customer.tables");
+            let says_something = known_customer.is_some() || is_shown && customer.says(&suggested);
+            (None, says_something.then_some(customer))
+        };
+        let known_pop = known.pop.as_ref().or(known.pop_off.as_ref());
         let open = |name: &&(&str, &str)| has(pairs, &format!("pop.open.{}", name.0));
+        let opened = OPENINGS.iter().filter(open).map(|it| it.0.to_owned());
+        let opened: Vec<String> = opened.collect();
         let pop = PopForm {
-            open: OPENINGS
-                .iter()
-                .filter(open)
-                .map(|it| it.0.to_owned())
-                .collect(),
+            // The order of what is opened has no field: that of the document stays, as far as it goes.
+            open: match known_pop {
+                Some(before) => in_order_of(&before.open, opened),
+                None => opened,
+            },
             query: last(pairs, "pop.query"),
             target: last(pairs, "pop.target"),
-            rest: known
-                .pop
-                .as_ref()
-                .map(|pop| pop.rest.clone())
-                .unwrap_or_default(),
+            rest: known_pop.map(|pop| pop.rest.clone()).unwrap_or_default(),
         };
-        // The order of what is opened has no field: that of the document stays, as far as it goes.
-        let pop = match &known.pop {
-            Some(before) => PopForm {
-                open: in_order_of(&before.open, pop.open),
-                ..pop
-            },
-            None => pop,
+        let (pop, pop_off) = if has(pairs, "pop.on") {
+            (Some(pop), None)
+        } else {
+            let says_something = known_pop.is_some() || !pop.query.trim().is_empty();
+            (None, says_something.then_some(pop))
         };
         let kind = |kind: &&(&str, &str)| has(pairs, &format!("kind.{}", kind.0));
         StepForm {
             is_on: has(pairs, "on"),
-            customer: customer.then(|| CustomerForm::read(pairs, known.customer.as_ref())),
-            pop: opens.then_some(pop),
+            customer,
+            customer_off,
+            pop,
+            pop_off,
             is_list: known.is_list,
             requests,
             reply: last(pairs, "reply"),
@@ -652,6 +696,27 @@ impl StepForm {
             }
         }
         problems
+    }
+
+    /// The slot at which a message about a place is shown. One about a whole request that names something which one
+    /// line of its body alone uses is shown there.
+    pub fn slot_of(&self, step: Step, place: &str, message: &str) -> Option<String> {
+        let slot = self.slot(step, place)?;
+        let request = slot.strip_suffix(".request");
+        let index = request.and_then(|request| request.strip_prefix('r')?.parse::<usize>().ok());
+        let request = index.and_then(|index| self.requests.get(index));
+        let Some(BodyForm::Rows(rows)) = request.map(|request| &request.body) else {
+            return Some(slot);
+        };
+        let named = message.split('`').skip(1).step_by(2);
+        for name in named.filter(|name| name.len() > 2) {
+            let mut uses = rows.iter().enumerate();
+            let mut uses = uses.by_ref().filter(|(_, row)| row.value.contains(name));
+            if let (Some((row, _)), None) = (uses.next(), uses.next()) {
+                return Some(slot.replace(".request", &format!(".row{row}")));
+            }
+        }
+        Some(slot)
     }
 
     /// The slot at which a place of the document is shown; none for one that has no field.
@@ -814,7 +879,7 @@ mod tests {
                 if said.is_null() {
                     continue;
                 }
-                let form = StepForm::of(Some(said), true);
+                let form = StepForm::of(Some(said), true, &Map::new());
                 let mut expected = said.clone();
                 if step == Step::RecordingAvailable && expected["objectKinds"].is_null() {
                     expected["objectKinds"] = json!(["recording", "transcript"]);
@@ -832,7 +897,7 @@ mod tests {
             "requests": [{"name": "a", "method": "POST", "entitySet": "new_calls", "primaryKey": "k", "body": "{'odd'}", "main": true}],
             "unknown": true
         });
-        let form = StepForm::of(Some(&said), true);
+        let form = StepForm::of(Some(&said), true, &Map::new());
         assert_eq!(form.json(Step::ContactStart), said);
         let read = StepForm::read(&sent(&form), &form);
         assert_eq!(read.json(Step::ContactStart), said);
@@ -842,7 +907,7 @@ mod tests {
     fn a_place_is_shown_where_it_was_filled_in() {
         let recipe = &recipes()[4];
         let step = Step::ContactStart;
-        let form = StepForm::of(Some(&recipe["steps"][step.as_str()]), true);
+        let form = StepForm::of(Some(&recipe["steps"][step.as_str()]), true, &Map::new());
         for (place, slot) in [
             ("steps.contact-start.request.body.subject", "r0.row0"),
             (
@@ -865,6 +930,46 @@ mod tests {
         }
         assert_eq!(form.slot(step, "steps.contact-start.unknown"), None);
         assert_eq!(form.slot(step, "connection.appId"), None);
+    }
+
+    #[test]
+    fn blocks_that_are_switched_off_are_kept_and_lines_end_as_in_a_document() {
+        let said = &recipes()[0]["steps"]["contact-start"];
+        let form = StepForm::of(Some(said), true, &Map::new());
+        let mut pairs = sent(&form);
+        pairs.retain(|(name, _)| name != "customer.on");
+        for (name, value) in &mut pairs {
+            if name == "r0.when" {
+                *value = "Channel == 'VOICE'\r\nand true".into();
+            }
+        }
+        let off = StepForm::read(&pairs, &form);
+        assert_eq!(off.json(Step::ContactStart)["customer"], Json::Null);
+        assert_eq!(off.requests[0].when, "Channel == 'VOICE'\nand true");
+        let again = StepForm::of(Some(&off.json(Step::ContactStart)), true, &off.off());
+        assert_eq!(again.customer_off, form.customer);
+        pairs.push(("customer.on".into(), "on".into()));
+        let on = StepForm::read(&pairs, &again);
+        assert_eq!(on.json(Step::ContactStart)["customer"], said["customer"]);
+        assert!(on.off().is_empty());
+        // A block that was never filled in leaves nothing behind.
+        let bare = StepForm::of(None, true, &Map::new());
+        let suggested = StepForm {
+            customer: Some(CustomerForm::suggested()),
+            ..bare.clone()
+        };
+        let mut pairs = sent(&suggested);
+        pairs.retain(|(name, _)| name != "customer.on");
+        assert!(StepForm::read(&pairs, &bare).off().is_empty());
+    }
+
+    #[test]
+    fn a_table_that_is_searched_twice_stays_so() {
+        let said = json!({"customer": {"tables": [
+            {"entitySet": "contacts", "phoneColumns": ["a"]}, {"entitySet": "contacts", "phoneColumns": ["b"]}
+        ]}});
+        let form = StepForm::of(Some(&said), true, &Map::new());
+        assert_eq!(form.json(Step::ContactEnd), said);
     }
 
     #[test]

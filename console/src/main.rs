@@ -86,6 +86,7 @@ async fn main() -> ExitCode {
     match run(Arguments::parse()).await {
         Ok(code) => code,
         Err(error) => {
+            let error = command::plain(&error.to_string());
             eprintln!("{} {error}", "error:".red().bold());
             ExitCode::FAILURE
         }

@@ -12,6 +12,7 @@ use connect_dynamics::{
     dataverse::{Kind, Request, Response, Table, lookup::part_played},
     history::{History, Next, RequestKey},
     integration::{Conversation, Integration, RenderError, Sending},
+    request::record_id,
     step::Step,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -19,7 +20,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
 
-use crate::sample::{ANALYSIS, Finds, Sample, Told, shown};
+use crate::sample::{ANALYSIS, Finds, Remembered, Sample, Told, shown};
 
 /// What would be done in one step for a sample contact.
 #[derive(Debug, Default)]
@@ -99,7 +100,18 @@ impl<'a> Walk<'a> {
                     task.remember(&mut walk.history, integration, walk.now);
                     task.key.step()
                 }
-                Told::Remembered(key) => {
+                Told::Remembered(remembered) => {
+                    let Remembered {
+                        key,
+                        attributes,
+                        object,
+                    } = *remembered;
+                    if let Some(attributes) = attributes {
+                        walk.history.learn(key.step(), &attributes);
+                    }
+                    if let Some(object) = object {
+                        walk.history.learn_object(object);
+                    }
                     walk.history.intend(&key, walk.now);
                     key.step()
                 }
@@ -185,6 +197,11 @@ impl<'a> Walk<'a> {
             };
             return self.add(key, outcome);
         }
+        if key.step() == Step::ContactStart
+            && let Some(first) = self.integration.first_contact(&self.history)
+        {
+            return self.adopt(key, first);
+        }
         let said = match self.integration.conversation(key, &self.history, now) {
             Conversation::None => None,
             Conversation::Wait(left) => {
@@ -268,6 +285,23 @@ impl<'a> Walk<'a> {
             last.is_answered = answered.is_some();
             last.answer = shown;
         }
+    }
+
+    /// The contact is recorded on the record of its first one, which is taken to be there.
+    fn adopt(&mut self, key: &RequestKey, first: Uuid) {
+        let now = self.now;
+        let reason = "the contact is recorded on the record of its first leg";
+        if key.request().is_some() {
+            self.history.not_wanted(key, reason, now);
+        } else {
+            let id = record_id(first, key);
+            let table = self.integration.table(key);
+            let primary_key = table.map(|table| table.primary_key.clone());
+            let mut record = Map::new();
+            record.extend(primary_key.map(|key| (key, Json::from(id.to_string()))));
+            self.history.delivered(key, Some(id), Some(record), now);
+        }
+        self.add(key, Outcome::NotWanted(reason.into()));
     }
 
     fn add(&mut self, key: &RequestKey, outcome: Outcome) {
@@ -529,7 +563,13 @@ impl Preview {
                         }
                     }
                     for (field, reason) in &previewed.gaps {
-                        values.insert(field.clone(), format!("left out: {reason}"));
+                        let place = format!("{place}.body.{field}");
+                        let value = values.get(&place).filter(|value| *value != "left out");
+                        let told = match value {
+                            Some(value) => format!("{value} (without {reason})"),
+                            None => format!("left out: {reason}"),
+                        };
+                        values.insert(place, told);
                     }
                 }
                 _ => {}

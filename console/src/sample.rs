@@ -10,7 +10,7 @@ use connect_dynamics::{
     delivery::Task,
     history::{History, RequestKey},
     integration::Integration,
-    recording::Folders,
+    recording::{Folders, RecordedObject},
     step::Step,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -312,12 +312,19 @@ impl Changes {
     }
 }
 
+/// A step of a remembered contact, and what its event told.
+#[derive(Debug)]
+pub(crate) struct Remembered {
+    pub(crate) key: RequestKey,
+    pub(crate) attributes: Option<Attributes>,
+    pub(crate) object: Option<RecordedObject>,
+}
+
 /// A contact's event as a preview meets it: what it tells is added to a history.
 #[derive(Debug)]
 pub(crate) enum Told {
     Event(Box<Task>),
-    /// The step of a remembered contact, or of one of its objects.
-    Remembered(RequestKey),
+    Remembered(Box<Remembered>),
 }
 
 impl Sample {
@@ -359,15 +366,26 @@ impl Sample {
                 (history, told)
             }
             SampleSource::Contact(known) => {
-                let history = without_requests(known, integration.name());
+                let history = History::new(
+                    known.contact_id(),
+                    integration.name(),
+                    known.first_invoked(),
+                );
+                let layers = layers(known);
                 let mut told: Vec<Told> = Vec::new();
                 for (key, _) in known.in_order() {
                     let key = key.main();
                     let is_new = told
                         .iter()
-                        .all(|told| !matches!(told, Told::Remembered(other) if *other == key));
+                        .all(|told| !matches!(told, Told::Remembered(other) if other.key == key));
                     if is_new {
-                        told.push(Told::Remembered(key));
+                        let attributes = layers.get(&key.step()).cloned();
+                        let object = known.object(&key).cloned();
+                        told.push(Told::Remembered(Box::new(Remembered {
+                            key,
+                            attributes,
+                            object,
+                        })));
                     }
                 }
                 (history, told)
@@ -376,21 +394,11 @@ impl Sample {
     }
 }
 
-/// What is known of a contact, with nothing done for it. A history is made of events only; so it is taken
-/// from the form that the table holds.
-fn without_requests(known: &History, integration: &str) -> History {
-    let bare = || -> serde_json::Result<History> {
-        let mut item = serde_json::to_value(known)?;
-        item["steps"] = Map::new().into();
-        item["integration"] = integration.into();
-        for name in ["lease", "wakeAt", "waitingSince", "parkedAt"] {
-            if let Some(item) = item.as_object_mut() {
-                item.remove(name);
-            }
-        }
-        serde_json::from_value(item)
-    };
-    bare().unwrap_or_else(|_| known.clone())
+/// What each step's event told of a contact, from the form in which the table holds it.
+fn layers(known: &History) -> BTreeMap<Step, Attributes> {
+    let item = serde_json::to_value(known).unwrap_or_default();
+    let layers = item.get("attributes").cloned().unwrap_or_default();
+    serde_json::from_value(layers).unwrap_or_default()
 }
 
 /// The names that templates can use of a contact's attributes: their own and those below them.

@@ -13,11 +13,16 @@ use connect_dynamics::{
     configuration,
     integration::{Findings, Integration},
 };
-use console::{deployment::Deployment, environment::Environment};
+use console::{
+    deployment::Deployment,
+    environment::{Environment, leads_elsewhere},
+};
 use jiff::Timestamp;
 use owo_colors::OwoColorize;
 use serde_json::Value as Json;
 use similar::{ChangeTag, TextDiff};
+
+use super::plain;
 
 type Done = Result<ExitCode, Box<dyn Error>>;
 
@@ -79,10 +84,10 @@ fn code(is_right: bool) -> ExitCode {
 /// Prints what the library says; errors first.
 fn tell(findings: &Findings) {
     for error in &findings.errors {
-        println!("{} {error}", "error:".red().bold());
+        println!("{} {}", "error:".red().bold(), plain(error));
     }
     for warning in &findings.warnings {
-        println!("{} {warning}", "warning:".yellow().bold());
+        println!("{} {}", "warning:".yellow().bold(), plain(warning));
     }
 }
 
@@ -99,6 +104,9 @@ impl Check {
         let mut findings = Integration::check(&document);
         if self.online && findings.errors.is_empty() {
             let integration = Integration::load(&document)?;
+            if let Some(problem) = leads_elsewhere(integration.connection()) {
+                return Err(format!("connection.{problem}").into());
+            }
             let environment = Environment::new(integration.connection(), &config().await);
             let marks = environment.check(integration.configuration()).await?;
             let refused = marks.iter();
@@ -151,7 +159,7 @@ fn print_difference(before: &str, after: &str) -> bool {
             println!("{}", "...".dimmed());
         }
         for change in group.iter().flat_map(|op| diff.iter_changes(op)) {
-            let line = change.value().trim_end_matches('\n');
+            let line = plain(change.value().trim_end_matches('\n'));
             match change.tag() {
                 ChangeTag::Delete => println!("{}", format!("- {line}").red()),
                 ChangeTag::Insert => println!("{}", format!("+ {line}").green()),
@@ -267,7 +275,12 @@ impl Export {
             }
             .into());
         };
-        print!("{}", in_lines(&version.document));
+        let document = in_lines(&version.document);
+        if io::stdout().is_terminal() {
+            print!("{}", plain(&document));
+        } else {
+            print!("{document}");
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

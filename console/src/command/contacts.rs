@@ -23,6 +23,8 @@ use owo_colors::OwoColorize;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::plain;
+
 type Done = Result<ExitCode, Box<dyn Error>>;
 
 /// How long one look through the table takes before it is told how far it is.
@@ -162,11 +164,6 @@ fn print_list(contacts: &[Recent]) {
     println!("{table}");
 }
 
-/// A text as a terminal may show it: what others have written must not move the cursor or hide a line.
-fn plain(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
-}
-
 fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
@@ -197,7 +194,7 @@ fn print_timeline(timeline: &Timeline, with_values: bool) {
         println!("In Amazon Connect: {url}");
     }
     if let Some(reason) = &timeline.no_integration {
-        println!("{} {reason}", "No integration:".red().bold());
+        println!("{} {}", "No integration:".red().bold(), plain(reason));
     }
     let records = timeline.records();
     if !records.is_empty() {
@@ -220,7 +217,7 @@ fn print_event(event: &Event, with_values: bool) {
         println!("  {}", plain(&object.url));
     }
     if let Some(attributes) = event.attributes.as_ref().filter(|_| with_values) {
-        println!("  told {:#}", json!(attributes));
+        println!("  told {}", plain(&format!("{:#}", json!(attributes))));
     } else if event.attributes.is_some() {
         let names = plain(&event.attribute_names().join(", "));
         println!("  told {}", names.dimmed());
@@ -236,7 +233,7 @@ fn print_request(request: &RequestStory, with_values: bool) {
     if let Some(told) = &request.explanation {
         println!("    {}", plain(&told.what));
         if let Some(fix) = &told.fix {
-            println!("    {} {fix}", "What to do:".bold());
+            println!("    {} {}", "What to do:".bold(), plain(fix));
         }
     }
     if matches!(history.state, State::Failed | State::Pending)
@@ -266,13 +263,13 @@ fn print_request(request: &RequestStory, with_values: bool) {
                     does(sent)
                 );
                 if let Some(body) = sent.body.as_ref().filter(|_| with_values) {
-                    println!("    {:#}", json!(body));
+                    println!("    {}", plain(&format!("{:#}", json!(body))));
                 }
             }
         }
     }
     if let Some(response) = history.response.as_ref().filter(|_| with_values) {
-        println!("    answered {:#}", json!(response));
+        println!("    answered {}", plain(&format!("{:#}", json!(response))));
     }
 }
 
@@ -283,8 +280,8 @@ pub(crate) struct Deliver {
     #[arg(value_name = "ID", required_unless_present = "failed_since")]
     ids: Vec<Uuid>,
     /// All contacts that have failed since then, whatever they failed of: 2026-11-28T09:00:00Z, or 2h for the
-    /// last two hours.
-    #[arg(long, value_name = "TIME", conflicts_with = "ids", value_parser = moment)]
+    /// last two hours. Requests that may have been carried out are sent again, too, so say --also-in-doubt.
+    #[arg(long, value_name = "TIME", conflicts_with = "ids", requires = "also_in_doubt", value_parser = moment)]
     failed_since: Option<Timestamp>,
     /// Also requests that may have been carried out, and may be so a second time.
     #[arg(long)]

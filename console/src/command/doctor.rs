@@ -10,6 +10,8 @@ use console::{
 };
 use owo_colors::{OwoColorize, Style};
 
+use super::plain;
+
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// Prints the findings as JSON.
@@ -97,12 +99,12 @@ fn style(outcome: Outcome) -> Style {
 fn print_whole(finding: &Finding) {
     println!("  {} [{}]", finding.title.bold(), finding.id.dimmed());
     for line in &finding.verdict.findings {
-        println!("    {line}");
+        println!("    {}", plain(line));
     }
     for remedy in &finding.verdict.what_to_do {
-        println!("    {} {}", "->".bold(), remedy.text);
+        println!("    {} {}", "->".bold(), plain(&remedy.text));
         if let Some(command) = &remedy.command {
-            println!("         {}", command.cyan());
+            println!("         {}", plain(command).cyan());
         }
         if let Some(page) = &remedy.page {
             println!("         the console's page {}", page.cyan());

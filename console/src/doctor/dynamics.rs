@@ -9,6 +9,7 @@ use super::{Check, Failure, Ground, Outcome, Verdict, credential::OF_CONTAINERS}
 use crate::environment::{
     Environment,
     check::Mark,
+    leads_elsewhere,
     privileges::{Lack, MissingPrivilege},
 };
 
@@ -79,6 +80,11 @@ async fn reach(ground: &Ground<'_>, name: &str) -> Result<(Integration, Environm
         return Err(Verdict::does_not_apply(
             "Only functions in containers can use this connection.",
         ));
+    }
+    if let Some(problem) = leads_elsewhere(integration.connection()) {
+        return Err(Verdict::broken(format!(
+            "The connection is not asked: {problem}."
+        )));
     }
     let environment = Environment::new(integration.connection(), ground.deployment.aws.config());
     Ok((integration, environment))

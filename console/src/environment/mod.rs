@@ -28,9 +28,24 @@ use connect_dynamics::{
 };
 use serde_json::{Map, Value as Json};
 use tokio::{sync::Mutex, time::Instant};
+use url::Url;
 use uuid::Uuid;
 
 use self::metadata::Remembered;
+
+/// Why a connection is not tried: its token would be for one environment and be sent to another host, which a
+/// document of somebody else's could want. None where both are the same, or this machine.
+pub fn leads_elsewhere(connection: &Connection) -> Option<String> {
+    let host = |uri: &str| Url::parse(uri).ok()?.host_str().map(str::to_owned);
+    let (scope, uri) = (connection.token_scope(), &connection.environment_uri);
+    let (for_host, to_host) = (host(&scope)?, host(uri)?);
+    let is_local = |host: &str| ["127.0.0.1", "localhost"].contains(&host);
+    // A token of the stand-ins is good for nothing else.
+    let is_elsewhere = for_host != to_host && !is_local(&for_host);
+    is_elsewhere.then(|| {
+        format!("scope: it asks for a token for {for_host}, which would be sent to {to_host}; leave the scope empty")
+    })
+}
 
 /// How long a call may take: somebody is waiting.
 const WITHIN: Duration = Duration::from_secs(15);

@@ -144,10 +144,16 @@ impl IntoResponse for PageError {
             PageError::Store(_) => (StatusCode::BAD_GATEWAY, "The table does not answer"),
             PageError::Aws(_) => (StatusCode::BAD_GATEWAY, "AWS does not answer"),
         };
+        let message = match &self {
+            PageError::Store(StoreError::Conflict) => {
+                "What this page showed has been changed meanwhile, and nothing was done. Go back, load the page again, and look at what it says now.".to_owned()
+            }
+            other => other.to_string(),
+        };
         let body = html! {
             main.alone #main {
                 h1 { (title) }
-                p { (self.to_string()) }
+                p { (message) }
                 p { a.button href="/" { "Back to the start" } }
             }
         };

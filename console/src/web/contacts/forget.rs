@@ -81,6 +81,8 @@ async fn forget_all(app: &Shared, ids: &[Uuid]) -> Result<Redirect, PageError> {
             Outcome::InUse(_) | Outcome::Changing => told.push(("kept", id.to_string())),
         }
     }
+    // What became of each contact is told of all, what Dynamics holds of as many as an address has room for.
+    told.sort_by_key(|(what, _)| *what == "record");
     told.truncate(MOST_AT_ONCE + MOST_RECORDS);
     Ok(Redirect::to(&with_query("/contacts/forgotten", told)))
 }
@@ -221,7 +223,7 @@ pub(super) async fn number(State(app): State<Shared>, RawQuery(query): RawQuery)
 fn result(number: &str, found: &Scanned, known: &[Known]) -> Markup {
     let more = found.contacts.len().saturating_sub(known.len());
     html! {
-        @if let Some(next) = &found.next {
+        @if let Some(next) = found.next.as_ref().filter(|_| more == 0) {
             (notice(Tone::Warn, &html! {
                 p { strong { "The table has not been looked through yet." } " " (count(found.contacts.len(), "contact")) " so far; " (count(found.looked_at, "contact")) " looked at on this page." }
                 form method="get" action="/contacts/forget" {
@@ -252,7 +254,9 @@ fn result(number: &str, found: &Scanned, known: &[Known]) -> Markup {
         @if !known.is_empty() {
             (what_goes(known))
             @if more > 0 {
-                p { "There are " (more) " more. Look for the number again afterwards." }
+                (notice(Tone::Warn, &html! {
+                    p { strong { "There are at least " (more) " more." } " No more than " (MOST_AT_ONCE) " are forgotten at a time. Look for the number again afterwards, until there are none." }
+                }))
             }
             form.actions method="post" action="/contacts/forget" {
                 @for known in known { input type="hidden" name="contact" value=(known.contact.contact_id); }

@@ -75,6 +75,9 @@ pub(super) async fn create(
         let page = form(&app, name, chosen, Some(error));
         Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
     };
+    if name == "new" {
+        return wrong("This name has a meaning here. Choose another one.");
+    }
     let is_name = !name.is_empty()
         && name.len() <= 64
         && name

@@ -1,5 +1,7 @@
 //! Step 1: the environment, and how it is reached.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Form,
     extract::{Path, RawQuery, State},
@@ -64,8 +66,17 @@ pub(super) async fn show(
     Ok(render(&app, &editing, is_saved, &told, &aside))
 }
 
-fn text<'a>(connection: &'a Json, name: &str) -> &'a str {
-    connection[name].as_str().unwrap_or_default()
+/// The values of the fields that are plain texts. One that is no text is shown as JSON, for its author to mend.
+fn texts(connection: &Json) -> BTreeMap<&'static str, String> {
+    let text = |name: &'static str| {
+        let text = match &connection[name] {
+            Json::Null => String::new(),
+            Json::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        (name, text)
+    };
+    TEXTS.into_iter().map(text).collect()
 }
 
 fn render(app: &App, editing: &Editing, is_saved: bool, told: &Markup, aside: &Markup) -> Markup {
@@ -82,10 +93,11 @@ fn render(app: &App, editing: &Editing, is_saved: bool, told: &Markup, aside: &M
             String::new()
         })
     });
+    let texts = texts(connection);
     let field = |name: &'static str, label: &'static str| {
-        Field::new(&says, name, label, text(connection, name))
+        Field::new(&says, name, label, texts[name].as_str())
     };
-    let uri = text(connection, "environmentUri").trim_end_matches('/');
+    let uri = texts["environmentUri"].trim_end_matches('/');
     let scope = if uri.is_empty() {
         "Filled in from the environment's address: that address with /.default behind it."
             .to_owned()
@@ -118,7 +130,7 @@ fn render(app: &App, editing: &Editing, is_saved: bool, told: &Markup, aside: &M
         (told)
         h1 { "Connection" }
         p.lead { "Which Dynamics environment contacts are written to, and how the functions prove who they are." }
-        form #wizard method="post" action=(editing.address(Stage::Connection)) data-dirty {
+        form #wizard method="post" action=(editing.address(Stage::Connection)) novalidate data-dirty {
             (editing.hidden())
             (says.summary())
             section.card aria-labelledby="environment" {
@@ -156,7 +168,7 @@ fn render(app: &App, editing: &Editing, is_saved: bool, told: &Markup, aside: &M
                     (Field::new(&says, "certificate", "Certificate, as JSON", &certificate).hint("{\"secretId\": \"...\"}, or {\"kmsKeyId\": \"...\", \"thumbprint\": \"...\"}.").area(4))
                 }
             }
-            details.card open[!text(connection, "recordingBucket").is_empty() || says.errors.contains_key("authority")] {
+            details.card open[!texts["recordingBucket"].is_empty() || says.errors.contains_key("authority")] {
                 summary { "Rarely needed" }
                 (field("recordingBucket", "Recording bucket").hint("Only the objects of this bucket are taken. Empty for those that the Amazon Connect instance stores in.").text())
                 (field("authority", "Entra ID's address").hint("https://login.microsoftonline.com unless given. Another one is that of a national cloud.").input("url"))

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     environment::{
         connection::{ConnectionReport, Outcome},
+        leads_elsewhere,
         secret::{SecretState, SetSecretError, secret_state, set_secret},
     },
     form::{Pairs, StepForm, filled},
@@ -67,6 +68,8 @@ async fn secret_card(app: &App, editing: &Editing, secret: &str) -> Markup {
         ),
         Err(error) => (Tone::Bad, error.to_string()),
     };
+    let own = app.deployment.secret_id.as_deref();
+    let is_another = own.is_some_and(|own| own != secret);
     let is_filled = matches!(state, Ok(SecretState::Filled { .. }));
     html! {
         section.card aria-labelledby="secret" {
@@ -74,7 +77,9 @@ async fn secret_card(app: &App, editing: &Editing, secret: &str) -> Markup {
             (notice(tone, &html! { p { (told) } }))
             details open[!is_filled] {
                 summary { @if is_filled { "Set another one" } @else { "Set the client secret" } }
-                form method="post" action={ "/integrations/" (editing.name) "/secret" } {
+                form method="post" action={ "/integrations/" (editing.name) "/secret" } data-secret {
+                    input type="hidden" name="clientSecretId" value=(secret);
+                    p.small { "Into the secret " code { (secret) } @if is_another { ", which is not the stack's own" } "." }
                     div.field {
                         label for="s-secret" { "Value" }
                         input #s-secret type="password" name="clientSecret" autocomplete="off" required;
@@ -86,6 +91,7 @@ async fn secret_card(app: &App, editing: &Editing, secret: &str) -> Markup {
                         p.hint { "An alarm tells you thirty days before." }
                     }
                     div.actions { button type="submit" { "Put it into Secrets Manager" } }
+                    div data-told role="status" {}
                 }
             }
         }
@@ -99,10 +105,12 @@ pub(super) async fn save_secret(
     Form(pairs): Form<Pairs>,
 ) -> Result<Response, PageError> {
     let editing = Editing::load(&app, &name).await?;
-    let secret = editing.edited.configuration["connection"]["clientSecretId"].as_str();
-    let secret = secret.ok_or_else(|| {
-        PageError::BadRequest("The connection names no secret; save its name first.".into())
-    })?;
+    drop(editing);
+    let secret = filled(&pairs, "clientSecretId");
+    if secret.is_empty() {
+        let error = "The connection names no secret. Fill in its name or ARN first.";
+        return Err(PageError::BadRequest(error.into()));
+    }
     let day = filled(&pairs, "expiresOn");
     let day = if day.is_empty() {
         None
@@ -176,7 +184,12 @@ pub(super) fn usable(editing: &Editing) -> Result<Connection, Vec<String>> {
         return Err(problems);
     }
     let connection = editing.edited.configuration["connection"].clone();
-    serde_json::from_value(connection).map_err(|error| vec![error.to_string()])
+    let connection: Connection =
+        serde_json::from_value(connection).map_err(|error| vec![error.to_string()])?;
+    match leads_elsewhere(&connection) {
+        Some(problem) => Err(vec![problem]),
+        None => Ok(connection),
+    }
 }
 
 fn report_of(report: &ConnectionReport) -> Markup {

@@ -164,7 +164,7 @@ impl<'a> Field<'a> {
         let is_wrong = self.says.has_error(self.slot).then_some("true");
         self.around(&html! {
             textarea.code id=(self.id()) name=(self.name) rows=(rows) data-completes=[self.completes]
-                autocomplete="off" spellcheck="false" aria-invalid=[is_wrong] aria-describedby=(self.described_by()) { (self.value) }
+                autocomplete="off" spellcheck="false" aria-invalid=[is_wrong] aria-describedby=(self.described_by()) { "\n" (self.value) }
         })
     }
 

@@ -225,7 +225,7 @@ impl Editing {
             version,
         };
         let is_same = |known: &Draft| known.version == version && known.document == draft.document;
-        if self.draft.as_ref().is_some_and(is_same) {
+        if self.draft.as_ref().is_some_and(is_same) || self.is_what_is_in_force() {
             return Ok(());
         }
         app.deployment
@@ -234,6 +234,14 @@ impl Editing {
             .await?;
         self.draft = Some(draft);
         Ok(())
+    }
+
+    /// Whether there is nothing to keep: no draft, and nothing that differs from what is in force.
+    fn is_what_is_in_force(&self) -> bool {
+        let in_force = self.in_force.as_ref().filter(|_| self.draft.is_none());
+        let in_force = in_force.and_then(|it| serde_json::from_str::<Json>(&it.document).ok());
+        self.edited.off.is_empty()
+            && in_force.is_some_and(|in_force| in_force == self.edited.configuration)
     }
 
     /// The address of one of its pages.
@@ -255,16 +263,18 @@ impl Editing {
         match self.save(app, version.unwrap_or_default()).await {
             Ok(()) => {}
             Err(StoreError::Conflict) => {
-                let theirs = app.deployment.store.draft(&self.name).await?;
-                self.draft = theirs;
+                self.draft = app.deployment.store.draft(&self.name).await?;
+                let told = match &self.draft {
+                    Some(_) => {
+                        "Somebody else has saved this draft meanwhile. This page shows what you have filled in. Save it once more to put it over what they have saved here; the other pages are theirs."
+                    }
+                    None => {
+                        "The draft was published or discarded meanwhile. This page shows what you have filled in. Save it once more to begin a new draft with it; the other pages are as they are in force."
+                    }
+                };
                 let told = notice(
                     Tone::Warn,
-                    &html! {
-                        p {
-                            strong { "Somebody else has saved this draft meanwhile." }
-                            " This page shows what you have filled in. Save it once more to put it over what they have saved here; the other pages are theirs."
-                        }
-                    },
+                    &html! { p tabindex="-1" data-focus { strong { "Not saved. " } (told) } },
                 );
                 let page = again(&self, &told);
                 return Ok((StatusCode::CONFLICT, page).into_response());
@@ -277,6 +287,7 @@ impl Editing {
         let to = match (to, go) {
             (Some(stage), _) => self.address(stage),
             (None, "next") => self.address(stage.next()),
+            (None, "json") => format!("/integrations/{}/json", self.name),
             (None, _) => format!("{}?saved", self.address(stage)),
         };
         Ok(see(&to))
@@ -359,6 +370,14 @@ impl Editing {
             }
         }
     }
+}
+
+/// Says that what was filled in could not be saved as it is.
+fn not_saved() -> Markup {
+    notice(
+        Tone::Bad,
+        &html! { p tabindex="-1" data-focus { strong { "Not saved. " } "Mend what is marked in red, and save it again." } },
+    )
 }
 
 /// Sends the browser to another page.

@@ -65,7 +65,8 @@ pub(super) fn look(app: &App, editing: &Editing, step: Step, form: &StepForm) ->
         .filter(|remark| remark.place.starts_with(&own) && (form.is_on || !is_empty));
     let ours: Vec<_> = ours.cloned().collect();
     look.says = Says::of(&ours, |remark| {
-        Some(form.slot(step, &remark.place).unwrap_or_default())
+        let slot = form.slot_of(step, &remark.place, &remark.message);
+        Some(slot.unwrap_or_default())
     });
     for (slot, messages) in form.problems() {
         for message in messages {
@@ -90,7 +91,8 @@ pub(super) fn look(app: &App, editing: &Editing, step: Step, form: &StepForm) ->
         }
         Err(wrong) => {
             for remark in wrong {
-                let slot = form.slot(step, &remark.place).unwrap_or_default();
+                let slot = form.slot_of(step, &remark.place, &remark.message);
+                let slot = slot.unwrap_or_default();
                 look.says.add(&slot, remark.message, true);
             }
         }
@@ -166,9 +168,9 @@ pub(super) fn aside(
     let sample = super::sample(app, &editing.name);
     html! {
         aside.preview aria-labelledby="preview-title" {
-            h2 #preview-title { "What would be sent" }
+            h2 #preview-title tabindex="-1" { "What would be sent" }
             (chooser(editing, step, &sample, recent))
-            p.visually-hidden role="status" data-preview-status {}
+            p.small role="status" data-preview-status {}
             div data-preview-content { (content(editing, step, look)) }
             p.muted.small role="status" data-note {}
             script type="application/json" data-names { (PreEscaped(script_json(&names_json(look)))) }

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 use serde_json::Value as Json;
 use similar::{ChangeTag, TextDiff};
+use uuid::Uuid;
 
 use super::{App, Editing, PageError, Section, Shared, Stage, Tone, notice, page, see};
 use crate::{
@@ -183,7 +184,7 @@ fn render(app: &App, editing: &Editing, told: &Markup) -> Markup {
         }
         @if editing.draft.is_some() {
             form.discard method="post" action={ "/integrations/" (editing.name) "/discard" } {
-                div.actions { button.danger type="submit" data-confirm="Discard the draft? What was changed since the last version is lost." { "Discard the draft" } }
+                div.actions { button.danger type="submit" data-confirm=(if before.is_some() { "Discard the draft? What was changed since the last version is lost." } else { "Discard the draft? Nothing of this integration was published, so that all of it is lost." }) { "Discard the draft" } }
             }
         }
     };
@@ -192,8 +193,7 @@ fn render(app: &App, editing: &Editing, told: &Markup) -> Markup {
 
 /// What a version is recognised by.
 fn stamp(version: &Version) -> String {
-    let at = version.published_at.map(Timestamp::as_millisecond);
-    at.unwrap_or_default().to_string()
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, version.document.as_bytes()).to_string()
 }
 
 const MEANWHILE: &str = "The draft, or what is in force, has been changed meanwhile. This is what would be published now: look at it once more.";

@@ -126,7 +126,7 @@ fn render(app: &App, editing: &Editing, is_saved: bool, told: &Markup) -> Markup
         (told)
         h1 { "More settings" }
         p.lead { "They hold for all steps, and all of them can stay as they are." }
-        form #wizard method="post" action=(editing.address(Stage::Settings)) data-dirty {
+        form #wizard method="post" action=(editing.address(Stage::Settings)) novalidate data-dirty {
             (editing.hidden())
             (says.summary())
             section.card aria-labelledby="which" {
@@ -302,7 +302,7 @@ fn render_json(
         (told)
         h1 { "The whole document" }
         p.lead { "All that a configuration can say, also what has no field on the other pages. The functions read it in this form." }
-        form #wizard method="post" action={ "/integrations/" (editing.name) "/json" } data-dirty {
+        form #wizard method="post" action={ "/integrations/" (editing.name) "/json" } novalidate data-dirty {
             (editing.hidden())
             (says.summary())
             (Field::new(&says, "document", "Configuration as JSON", text).area(30))

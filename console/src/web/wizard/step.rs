@@ -44,7 +44,12 @@ pub(super) fn parse(step: &str) -> Result<Step, PageError> {
 }
 
 pub(super) fn form_of(editing: &Editing, step: Step) -> StepForm {
-    StepForm::of(editing.edited.step(step), editing.edited.is_on(step))
+    let edited = &editing.edited;
+    StepForm::of(
+        edited.step(step),
+        edited.is_on(step),
+        &edited.blocks_off(step),
+    )
 }
 
 pub(super) async fn save(
@@ -56,9 +61,15 @@ pub(super) async fn save(
     let mut editing = Editing::load(&app, &name).await?;
     let form = StepForm::read(&pairs, &form_of(&editing, step));
     editing.edited.set_step(step, form.json(step), form.is_on);
+    editing.edited.set_blocks_off(step, form.off());
     if !form.problems().is_empty() {
         // It could not be kept as it was typed.
-        let page = render(&app, &editing, step, &form, &Around::default());
+        let around = Around {
+            told: super::not_saved(),
+            is_dirty: true,
+            ..Around::default()
+        };
+        let page = render(&app, &editing, step, &form, &around);
         let status = axum::http::StatusCode::UNPROCESSABLE_ENTITY;
         return Ok(axum::response::IntoResponse::into_response((status, page)));
     }
@@ -66,6 +77,7 @@ pub(super) async fn save(
         .save_and_go(&app, &pairs, Stage::Step(step), |editing, told| {
             let around = Around {
                 told: told.clone(),
+                is_dirty: true,
                 ..Around::default()
             };
             render(&app, editing, step, &form, &around)
@@ -96,6 +108,8 @@ fn lead(step: Step) -> &'static str {
 #[derive(Default)]
 struct Around {
     is_saved: bool,
+    /// Whether what is filled in is not saved.
+    is_dirty: bool,
     told: Markup,
     /// Contacts that can be the sample: their ids, and what they are.
     recent: Vec<(uuid::Uuid, String)>,
@@ -107,13 +121,14 @@ fn render(app: &App, editing: &Editing, step: Step, form: &StepForm, around: &Ar
     let says = &shown.says;
     let body = html! {
         (around.told)
+        p.small.to-preview { a href="#preview-title" { "What would be sent" } }
         div.heading {
             div {
                 h1 { (stage.title()) }
                 p.lead { (lead(step)) }
             }
         }
-        form #wizard method="post" action=(editing.address(stage)) data-dirty
+        form #wizard method="post" action=(editing.address(stage)) novalidate data-dirty=(if around.is_dirty { "now" } else { "" })
             data-preview={ (editing.address(stage)) "/preview" } {
             (editing.hidden())
             div.card.switch {
@@ -122,7 +137,7 @@ fn render(app: &App, editing: &Editing, step: Step, form: &StepForm, around: &Ar
             (says.summary())
             (customer(step, form, says))
             @if step == Step::ContactAnswered {
-                (pop(form.pop.as_ref(), says))
+                (pop(form, says))
             }
             @if step == Step::RecordingAvailable {
                 (kinds(form, says))
@@ -133,6 +148,12 @@ fn render(app: &App, editing: &Editing, step: Step, form: &StepForm, around: &Ar
                 div data-requests {
                     @for (index, request) in form.requests.iter().enumerate() {
                         (request_card(&index.to_string(), request, form.requests.len(), says))
+                    }
+                }
+                @if form.requests.len() > 1 {
+                    div.choice {
+                        input type="radio" id="f-main-none" name="main" value="" checked[form.requests.iter().all(|request| !request.is_main)];
+                        label for="f-main-none" { "Choose the main request by itself" br; span.muted.small { "The first that creates a record, or else the first." } }
                     }
                 }
                 template data-new-request { (request_card("NEW", &RequestForm::new(step), 2, &Says::default())) }
@@ -165,7 +186,8 @@ fn suggestions() -> Markup {
 
 fn customer(step: Step, form: &StepForm, says: &Says) -> Markup {
     let suggested = CustomerForm::suggested();
-    let customer = form.customer.as_ref().unwrap_or(&suggested);
+    let customer = form.customer.as_ref().or(form.customer_off.as_ref());
+    let customer = customer.unwrap_or(&suggested);
     let field = |name, label, value| Field::new(says, name, label, value);
     let is_on = form.customer.is_some();
     let has_errors = says.errors.keys().any(|slot| slot.starts_with("customer."));
@@ -175,7 +197,7 @@ fn customer(step: Step, form: &StepForm, says: &Says) -> Markup {
             (tick("customer.on", "Look for the customer", is_on, "Found by phone number or e-mail address, in whatever notation. Templates name who was found as Customer."))
             div.row {
                 (field("customer.tables", "Tables", &customer.tables).hint("Entity sets divided by commas. The first that holds a match decides.").text())
-                (field("customer.value", "What is looked for", &customer.value).hint("The customer's number or address unless given.").completes("template").text())
+                (field("customer.value", "What is looked for", &customer.value).hint("The customer's number or address unless given.").completes("template").area(1))
             }
             div.row {
                 (field("customer.many", "When several are found", &customer.many).select(&[("none", "take nobody"), ("newest", "take the newest"), ("orderby", "take the first by an order")]))
@@ -194,20 +216,21 @@ fn customer(step: Step, form: &StepForm, says: &Says) -> Markup {
                     (field("customer.kind", "Kind", &customer.kind).select(&[("", "by its form"), ("phone", "phone number"), ("email", "e-mail address"), ("text", "another text")]))
                     (field("customer.country", "Country", &customer.country).hint("Two letters, like US, for numbers without a country code. That of the instance's number unless given.").text())
                 }
-                (field("customer.when", "Only when", &customer.when).hint("An expression, like Channel == 'VOICE'.").completes("expression").text())
+                (field("customer.when", "Only when", &customer.when).hint("An expression, like Channel == 'VOICE'.").completes("expression").area(1))
                 (tick("customer.linkLater", "Do not wait for the customer", customer.is_linked_later, "The record is made at once, and linked to the customer later."))
             }
         }
     }
 }
 
-fn pop(pop: Option<&PopForm>, says: &Says) -> Markup {
-    let is_on = pop.is_some();
+fn pop(form: &StepForm, says: &Says) -> Markup {
+    let is_on = form.pop.is_some();
     let suggested = PopForm {
         open: vec!["record".into()],
         target: "embedded".into(),
         ..PopForm::default()
     };
+    let pop = form.pop.as_ref().or(form.pop_off.as_ref());
     let pop = pop.unwrap_or(&suggested);
     let target = if pop.target.is_empty() {
         "embedded"
@@ -285,13 +308,13 @@ fn request_card(index: &str, request: &RequestForm, of: usize, says: &Says) -> M
             div.row.address {
                 (field(method, "Method", &request.method).select(&[("POST", "POST: create"), ("PATCH", "PATCH: update"), ("GET", "GET: read")]))
                 (field(entity_set, "Table", &request.entity_set).hint("Its entity set name.").suggested("entity-sets").text())
-                (field(query, "Query string", &request.query).hint("The record's key in parentheses, query options, or both.").completes("template").text())
+                (field(query, "Query string", &request.query).hint("The record's key in parentheses, query options, or both.").completes("template").area(1))
             }
             (body_editor(&name("body"), &request.body, says))
             details open[is_more_open] {
                 summary { "Condition and name" }
                 div.row {
-                    (field(when, "Only when", &request.when).hint("An expression, like Outcome == 'missed'.").completes("expression").text())
+                    (field(when, "Only when", &request.when).hint("An expression, like Outcome == 'missed'.").completes("expression").area(1))
                     (field(request_name, "Name", &request.name).hint("Later templates name its response as Responses.<name>.").text())
                 }
                 div.choice {
@@ -357,7 +380,7 @@ fn body_row(prefix: &str, slot: &str, row: &Row, says: &Says) -> Markup {
     html! {
         div.body-row data-slot=(slot) data-row {
             input.code type="text" name={ (prefix) ".name" } value=(row.name) aria-label="Column" placeholder="column" data-column autocomplete="off" spellcheck="false" aria-invalid=[is_wrong];
-            textarea.code rows="1" name={ (prefix) ".value" } aria-label=(label("Value")) placeholder="value, or {{ attribute }}" data-completes="template" autocomplete="off" spellcheck="false" aria-invalid=[is_wrong] { (row.value) }
+            textarea.code rows="1" name={ (prefix) ".value" } aria-label=(label("Value")) placeholder="value, or {{ attribute }}" data-completes="template" autocomplete="off" spellcheck="false" aria-invalid=[is_wrong] { "\n" (row.value) }
             select name={ (prefix) ".kind" } aria-label=(label("Form")) {
                 option value="text" selected[!row.is_json] { "Text" }
                 option value="json" selected[row.is_json] { "JSON" }
