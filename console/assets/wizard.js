@@ -361,8 +361,9 @@ if (preview) {
     if (field.dataset.completes === "template" && !rest.includes("}}")) {
       field.setRangeText(" }}", field.selectionStart, field.selectionStart, "preserve");
     }
-    close();
     field.dispatchEvent(new Event("input", { bubbles: true }));
+    // That it was taken is no reason to offer longer names.
+    close();
   };
 
   const offer = (field) => {
