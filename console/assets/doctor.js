@@ -11,8 +11,8 @@
     if (busy) return;
     busy = true;
     const waiting = document.createElement("p");
-    waiting.className = "busy doctor-busy";
-    waiting.textContent = "Looking at everything that contacts go through. This takes some seconds.";
+    waiting.className = "busy";
+    waiting.textContent = "Looking at everything that contacts go through. This takes some seconds, and a minute where something does not answer.";
     results.replaceChildren(waiting);
     results.setAttribute("aria-busy", "true");
     status.textContent = waiting.textContent;

@@ -78,8 +78,8 @@ def in_s3(bucket, prefix):
 @contextlib.contextmanager
 def amazon_connect(storage, others):
     """Answers where instances store what: `storage` has, by an instance's id, the configurations by resource
-    type. `others` has what is answered at other paths. Yields its URL. It refuses a request that is not signed
-    for it."""
+    type. `others` has what is answered at other paths. Yields its URL. It refuses a request that is not
+    signed for it."""
 
     class Answers(http.server.BaseHTTPRequestHandler):
         def do_GET(self):

@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(deployment: &Deployment, arguments: &Arguments) -> io::Result<ExitCode> {
     if !arguments.json {
         eprintln!(
-            "Looking at {}. This takes some seconds.",
+            "Looking at {}. This takes some seconds, and a minute where something does not answer.",
             deployment.title().bold()
         );
     }

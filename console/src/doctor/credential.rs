@@ -362,6 +362,10 @@ const EXPLAINED: &[(&str, &str)] = &[
         "Power Platform admin center, Manage, Environments, your environment, Settings, Users + permissions, Security roles, the application user's role: add the privilege.",
     ),
     (
+        "check its security role",
+        "Power Platform admin center, Manage, Environments, your environment, Settings, Users + permissions, Application users, the user, Manage roles: it has the role of docs/setup.md, Make it a user of the environment.",
+    ),
+    (
         "token is not accepted",
         "The token is for another environment. Correct connection.tenantId, or leave connection.scope out.",
     ),

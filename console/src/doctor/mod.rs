@@ -9,6 +9,7 @@
 //! | `table` | the table, its indexes, and what keeps and deletes its items |
 //! | `configuration` | what the integrations' configurations say, and their drafts |
 //! | `credential` | secrets and keys, the token, and whether Dynamics answers |
+//! | `dynamics` | what Dynamics would refuse of the configurations, and which privileges are missing |
 //! | `functions` | the functions, their triggers, and the schedule of redelivery |
 //! | `events` | EventBridge's rules, the queues, and what was given up |
 //! | `storage` | where the instance stores, and whether its buckets tell |
@@ -27,6 +28,7 @@ mod clock;
 mod configuration;
 mod contacts;
 mod credential;
+mod dynamics;
 mod events;
 mod functions;
 mod instance;
@@ -51,6 +53,8 @@ use crate::{aws::AwsError, deployment::Deployment};
 const AT_A_TIME: usize = 8;
 /// How long a check may take unless it says otherwise.
 const WITHIN: Duration = Duration::from_secs(20);
+/// How long one may take that asks for much.
+const PATIENT: Duration = Duration::from_secs(45);
 
 /// What a check comes to, the worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -477,6 +481,7 @@ pub async fn checks(deployment: &Deployment) -> Vec<Check<'_>> {
     checks.extend(table::checks(&ground));
     checks.extend(configuration::checks(&ground));
     checks.extend(credential::checks(&ground));
+    checks.extend(dynamics::checks(&ground));
     checks.extend(functions::checks(&ground));
     checks.extend(events::checks(&ground));
     checks.extend(storage::checks(&ground));

@@ -21,7 +21,7 @@ pub(super) async fn doctor(State(app): State<Shared>, Query(asked): Query<Asked>
         findings(&doctor::examine(&app.deployment).await)
     } else {
         html! {
-            p.busy.doctor-busy { "Looking at everything that contacts go through. This takes some seconds." }
+            p.busy { "Looking at everything that contacts go through. This takes some seconds, and a minute where something does not answer." }
             noscript { p { a href="/doctor?wait=1" { "Look, and wait for the findings" } } }
         }
     };
@@ -164,5 +164,57 @@ fn marked(text: &str) -> Markup {
         @for (place, part) in text.split('`').enumerate() {
             @if place % 2 == 1 { code { (part) } } @else { (part) }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Verdict;
+
+    #[test]
+    fn what_needs_mending_comes_first_and_nothing_is_taken_for_markup() {
+        let finding = |id: &str, verdict: Verdict| Finding {
+            id: id.into(),
+            title: format!("The {id}"),
+            verdict,
+        };
+        let report = Report {
+            deployment: "the local system".into(),
+            checked_at: "2026-02-04T21:14:16Z".parse().unwrap(),
+            checks: vec![
+                finding("good", Verdict::ok("It is `well`.")),
+                finding(
+                    "odd",
+                    Verdict::warning("<script>").open("Open it.", "/contacts"),
+                ),
+                finding(
+                    "bad",
+                    Verdict::broken("It is not.").run("Mend it.", "aws mend"),
+                ),
+                finding("other", Verdict::does_not_apply("There is none.")),
+            ],
+        };
+        let page = findings(&report).into_string();
+        let places = [
+            "1 thing needs mending",
+            "The bad",
+            "aws mend",
+            "The odd",
+            "The good",
+        ];
+        let places = places.map(|text| page.find(text).unwrap_or_else(|| panic!("{text}: {page}")));
+        assert!(places.is_sorted(), "{page}");
+        assert!(page.contains("3 checks"), "{page}");
+        assert!(
+            page.contains("&lt;script&gt;") && !page.contains("<script>"),
+            "{page}"
+        );
+        assert!(
+            page.contains(r#"<a href="/contacts">Open it.</a>"#),
+            "{page}"
+        );
+        assert!(page.contains("<code>well</code>"), "{page}");
+        assert!(!page.contains("style="), "the policy forbids it");
     }
 }

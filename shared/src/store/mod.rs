@@ -146,7 +146,7 @@ pub enum StoreError {
     #[error("there is no table `{0}`; check the function's environment variable TABLE_NAME")]
     NoTable(String),
     #[error(
-        "the function may not use the table `{0}`; its role needs dynamodb:GetItem and dynamodb:PutItem for it"
+        "the table `{0}` may not be used; a function's role needs dynamodb:GetItem and dynamodb:PutItem for it, an operator what docs/operator-policy.json names"
     )]
     AccessDenied(String),
     #[error(
