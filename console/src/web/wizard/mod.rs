@@ -277,6 +277,7 @@ impl Editing {
         let to = match (to, go) {
             (Some(stage), _) => self.address(stage),
             (None, "next") => self.address(stage.next()),
+            (None, "json" | "json?saved") => format!("/integrations/{}/{go}", self.name),
             (None, _) => format!("{}?saved", self.address(stage)),
         };
         Ok(see(&to))
