@@ -121,19 +121,19 @@ it("deletes what a test contact makes by itself when that is wanted", async (vis
 
 it("goes back to an earlier version with one click, and contacts are recorded by it", async (visit) => {
   const { page } = visit;
-  await begin(visit, "versions");
+  await begin(visit, "support");
   for (const subject of ["By the first", "By the second"]) {
-    await visit.go("/integrations/versions/steps/contact-start");
+    await visit.go("/integrations/support/steps/contact-start");
     await (await line(page, "subject")).locator("textarea").fill(subject);
     await page.getByRole("button", { name: "Save", exact: true }).click();
     await page.waitForURL("**?saved");
-    await visit.go("/integrations/versions/publish");
+    await visit.go("/integrations/support/publish");
     if (subject === "By the second") {
       assert.match(await page.locator(".diff .gone").textContent(), /removed: .*"subject": "By the first"/);
       assert.match(await page.locator(".diff .new").textContent(), /added: .*"subject": "By the second"/);
       await picture(page, "review");
     }
-    await publish(visit, "versions");
+    await publish(visit, "support");
   }
   const versions = page.getByRole("row").filter({ has: page.getByRole("link", { name: /Look at it/ }) });
   assert.equal(await versions.count(), 2);
@@ -145,10 +145,13 @@ it("goes back to an earlier version with one click, and contacts are recorded by
   await page.waitForURL("**/versions?back");
   assert.equal(await versions.count(), 3);
 
-  await placeTestContact(visit, "versions");
+  await placeTestContact(visit, "support");
   const calls = await until("the call is recorded", async () => {
     const calls = await system.records("phonecalls");
     return calls.length && calls;
   });
   assert.deepEqual(calls.map((call) => call.subject), ["By the first"]);
+  await visit.go("/");
+  assert.equal(await page.locator(".cards .badge.good", { hasText: "in force" }).count(), 2);
+  await picture(page, "integrations");
 });

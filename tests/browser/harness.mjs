@@ -208,21 +208,28 @@ export function consoleTests({ empty = false, scenery } = {}) {
   return { system, it, visit };
 }
 
-/** What is found wrong with a page for people who cannot see well, or work without a mouse. */
-export const barriers = (page) =>
-  page.evaluate(async () => {
+/** What is found wrong with a page for people who cannot see well, or work without a mouse; or with its colours only. */
+export const barriers = (page, isOfColours = false) =>
+  page.evaluate(async (isOfColours) => {
     const found = await window.axe.run(document, {
-      runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"],
+      runOnly: isOfColours
+        ? { type: "rule", values: ["color-contrast"] }
+        : { type: "tag", values: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] },
+      resultTypes: ["violations"],
+      preload: false,
     });
     return found.violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).slice(0, 3).join(" | ")}`);
-  });
+  }, isOfColours);
 
 /** Loads axe into every page of a visit before the page's own script: the policy lets no script in later. */
 export const withAxe = ({ context }) => context.addInitScript({ path: axe });
 
 /** How many pixels a page is wider than its window. */
-export const overflow = (page) =>
-  page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+export async function overflow(page) {
+  // Before its style is there, it is as wide as it likes.
+  await page.waitForLoadState("load");
+  return page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+}
 
 /** A picture for the documentation, where one is wanted: a run of the tests changes nothing in the tree. */
 export async function picture(page, name) {

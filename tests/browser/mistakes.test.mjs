@@ -173,16 +173,16 @@ it("publishes nothing that is wrong, and leads to where it is wrong", async (vis
   await begin(visit, "refused");
   const configuration = await document(visit, "refused");
   configuration.steps["contact-end"].request.body.subject = "{{ x | nothing }}";
-  configuration.retentionDays = "long";
-  configuration.connection.tenantId = "none";
+  configuration.giveUpAfterHours = 0;
+  configuration.connection.appId = "none";
   await saveDocument(visit, "refused", configuration);
   const wrong = page.locator(".notice.bad");
   assert.match(await wrong.textContent(), /It cannot be published yet: 3 errors\./);
   assert.ok(await page.getByRole("button", { name: "Publish" }).isDisabled());
   for (const [title, said] of [
-    ["Connection", "#f-tenantId-says .error"],
+    ["Connection", "#f-appId-says .error"],
     ["A contact ends", ".body-row .says .error"],
-    ["More settings", "#f-retentionDays-says .error"],
+    ["More settings", "#f-giveUpAfterHours-says .error"],
   ]) {
     await visit.go("/integrations/refused/publish");
     await wrong.getByRole("link", { name: title }).click();

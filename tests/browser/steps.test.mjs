@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 
-import { begin, consoleTests, document, line, placeTestContact, publish, until } from "./harness.mjs";
+import { begin, consoleTests, document, line, placeTestContact, publish, saveDocument, until } from "./harness.mjs";
 
 const { system, it } = consoleTests({ empty: true });
 
@@ -40,7 +40,7 @@ it("adds, moves and removes requests, and each keeps what was filled in", async 
   await requests(page).nth(0).getByLabel("This is the step's main request").check();
   await fill(1, "task", "Channel == 'VOICE'", "tasks", "subject", "Of {{ Responses.call.subject }}");
   await fill(2, "note", "Channel == 'CHAT'", "annotations", "subject", "A note");
-  await page.locator("[data-preview-content]").getByText('"subject": "Of Call from').waitFor();
+  await page.locator("[data-preview-content]").getByText('"subject": "Of Call from').first().waitFor();
   await page.locator("[data-preview-content] .sent").filter({ hasText: "not sent" }).waitFor();
 
   await requests(page).nth(2).getByRole("button", { name: "Move up" }).click();
@@ -97,7 +97,7 @@ it("adds and removes fields, and edits them as text and back", async (visit) => 
   await page.keyboard.type("prioritycode");
   await lines(page).last().locator("textarea").fill("2");
   await lines(page).last().locator("select").selectOption("json");
-  await page.locator("[data-preview-content]").getByText('"prioritycode": 2').waitFor();
+  await page.locator("[data-preview-content]").getByText('"prioritycode": 2').first().waitFor();
   await save(visit);
   const { from, ...rest } = body;
   assert.ok(from);
@@ -106,7 +106,7 @@ it("adds and removes fields, and edits them as text and back", async (visit) => 
 
   await visit.go(step("fields", "contact-start"));
   await page.getByRole("button", { name: "Edit as text" }).click();
-  const text = page.getByLabel("Body");
+  const text = page.locator("#f-r0-body-text");
   assert.deepEqual(JSON.parse(await text.inputValue()), expected);
   assert.ok(await text.evaluate((area) => area === document.activeElement));
   // What is no object stays text, and says so.
@@ -121,14 +121,16 @@ it("adds and removes fields, and edits them as text and back", async (visit) => 
   await save(visit);
   assert.deepEqual((await saidOf(visit, "fields", "contact-start")).request.body, { subject: "As text", scheduledstart: "{{ InitiationTimestamp }}" });
 
-  // A template of the whole body is text, and saved as it is.
+  // A text that is no object yet is said to be wrong, and kept as it is.
   await visit.go(step("fields", "contact-start"));
   await page.getByRole("button", { name: "Edit as text" }).click();
-  const whole = '{"subject": "{{ CustomerEndpoint }}"{% if Channel == "VOICE" %}, "description": "A call"{% endif %}}';
-  await text.fill(whole);
-  await page.locator("[data-preview-content]").getByText('"description": "A call"').waitFor();
+  const unfinished = '{"subject": "{{ CustomerEndpoint }}", ';
+  await text.fill(unfinished);
+  await page.locator("#f-r0-body-text-says .error").first().waitFor();
   await save(visit);
-  assert.equal((await saidOf(visit, "fields", "contact-start")).request.body, whole);
+  assert.equal((await saidOf(visit, "fields", "contact-start")).request.body, unfinished);
+  await visit.go(step("fields", "contact-start"));
+  assert.equal(await text.inputValue(), unfinished);
 });
 
 it("keeps a step's content while it is switched off", async (visit) => {
@@ -165,7 +167,7 @@ it("opens the agent's page where and as it is wanted", async (visit) => {
   await agents.getByText("etn=contact").waitFor();
   await agents.locator(".badge", { hasText: /^tab$/ }).waitFor();
   await save(visit);
-  assert.deepEqual(await pop(), { open: ["record", "customer"], target: "tab" });
+  assert.deepEqual(await pop(), { open: ["customer", "record"], target: "tab" });
 
   await visit.go(step("page", "contact-answered"));
   await page.getByLabel("the customer who was found").uncheck();
@@ -179,6 +181,17 @@ it("opens the agent's page where and as it is wanted", async (visit) => {
   await page.getByLabel("Open a page for the agent").uncheck();
   await save(visit);
   assert.equal(await pop(), undefined);
+
+  // Another order, which only the document can say, is shown and stays.
+  const configuration = await document(visit, "page");
+  configuration.steps["contact-answered"].screenPop = { open: ["record", "customer"] };
+  await saveDocument(visit, "page", configuration);
+  await visit.go(step("page", "contact-answered"));
+  const ticks = page.getByRole("group", { name: "What" }).getByRole("checkbox");
+  assert.deepEqual(await ticks.evaluateAll((all) => all.map((tick) => tick.name)), ["pop.open.record", "pop.open.customer", "pop.open.search"]);
+  await page.getByLabel("the search").check();
+  await save(visit);
+  assert.deepEqual((await pop()).open, ["record", "customer", "search"]);
 });
 
 it("chooses which objects trigger the recording's step", async (visit) => {
@@ -208,7 +221,7 @@ it("makes the customer whom nobody knows", async (visit) => {
   await page.getByLabel("When several are found").selectOption("orderby");
   await page.getByLabel("Order", { exact: true }).fill("modifiedon desc");
   await page.getByLabel("Customers found").selectOption("nobody");
-  await page.locator("[data-preview-content]").getByText('"lastname": "Caller +15555550100"').waitFor();
+  await page.locator("[data-preview-content]").getByText('"lastname": "Caller +15555550100"').first().waitFor();
   await save(visit);
   const { customer } = await saidOf(visit, "customers", "contact-start");
   assert.deepEqual(customer.none, { create: { entitySet: "leads", body: { lastname: "Caller {{ CustomerEndpoint }}" } } });
