@@ -8,20 +8,20 @@ const { system, it } = consoleTests({ empty: true });
 
 /** Presses Tab until the focus is on what is looked for. Wherever it comes, the focus must be seen. */
 async function tabTo(page, locator, key = "Tab") {
-  await locator.waitFor();
+  const goal = await locator.elementHandle();
   for (let pressed = 0; pressed < 150; pressed += 1) {
     await page.keyboard.press(key);
-    const focused = await page.evaluate(() => {
+    const at = await page.evaluate((goal) => {
       const element = document.activeElement;
-      if (element === document.body) return null;
+      if (element === document.body) return { isSeen: true };
       const { outlineStyle, outlineWidth } = getComputedStyle(element);
       const box = element.getBoundingClientRect();
       const isInView = box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth;
-      return { html: element.outerHTML.slice(0, 200), isSeen: outlineStyle !== "none" && parseFloat(outlineWidth) >= 2 && isInView };
-    });
-    if (!focused) continue;
-    assert.ok(focused.isSeen, `the focus is seen on ${focused.html}`);
-    if (await locator.evaluate((element) => element === document.activeElement)) return;
+      const isMarked = outlineStyle !== "none" && parseFloat(outlineWidth) >= 2;
+      return { html: element.outerHTML.slice(0, 200), isSeen: isMarked && isInView, isThere: element === goal };
+    }, goal);
+    assert.ok(at.isSeen, `the focus is seen on ${at.html}`);
+    if (at.isThere) return;
   }
   assert.fail(`Tab does not reach ${locator}`);
 }
@@ -70,6 +70,7 @@ it("leads from an empty system to a recorded contact by keyboard alone", async (
   // What it comes to stands beside it, and in what would be sent.
   await (await line(page, "subject")).locator("[data-comes]").getByText("Ring +15555550100", { exact: true }).waitFor();
   await page.locator("[data-preview-content]").getByText('"subject": "Ring +15555550100"').first().waitFor();
+  await picture(page, "step");
   await pressButton(page, "Save and continue");
 
   for (const stage of ["contact-answered", "contact-end", "recording-available", "contact-completed"]) {

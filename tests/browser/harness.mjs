@@ -164,7 +164,7 @@ export function consoleTests({ empty = false, scenery } = {}) {
     // The sandbox of Chromium does not run as root, nor in many containers. It opens this console only.
     browser = await chromium.launch({
       executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-      args: ["--no-sandbox", "--lang=en-US"],
+      args: ["--no-sandbox", "--lang=en-US", "--disable-lcd-text"],
     });
     const context = await browser.newContext();
     const page = await context.newPage();
@@ -236,7 +236,10 @@ export async function picture(page, name) {
   if (process.env.SCREENSHOTS !== "1") return;
   const folder = path.join(root, "docs/images");
   await mkdir(folder, { recursive: true });
+  const size = page.viewportSize();
+  await page.setViewportSize({ width: 1280, height: 800 });
   await page.screenshot({ path: path.join(folder, `console-${name}.png`), animations: "disabled", caret: "hide" });
+  await page.setViewportSize(size);
 }
 
 // ---- What several files of tests do in the console. ----

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 
-import { begin, consoleTests, document, line, picture, publish, saveDocument } from "./harness.mjs";
+import { begin, consoleTests, document, line, publish, saveDocument } from "./harness.mjs";
 
 const { system, it } = consoleTests({ empty: true });
 
@@ -145,7 +145,6 @@ it("marks the column that Dynamics does not know", async (visit) => {
   await at.locator("[data-column]").fill("phonenumber");
   await page.getByText(/Checked against the tables of http/).waitFor();
   assert.equal(await at.locator(".says").textContent(), "");
-  await picture(page, "step");
   await save(page);
 });
 
