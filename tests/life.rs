@@ -240,7 +240,9 @@ async fn a_configuration_that_finds_its_record_finds_it_among_the_records_given(
 
 #[tokio::test]
 async fn each_life_ends_with_all_that_is_configured_done() {
-    for name in ["outbound", "missed", "callback", "transfer", "lost"] {
+    for name in [
+        "outbound", "missed", "callback", "transfer", "lost", "task", "email",
+    ] {
         let folder = life::folder(&folder(), name).unwrap();
         let events = life::events(&folder).unwrap();
         let recipe = include_str!("../docs/recipes/phone-call.json");
@@ -269,7 +271,7 @@ async fn each_life_ends_with_all_that_is_configured_done() {
     }
     let error = life::folder(&folder(), "../tests").unwrap_err().to_string();
     assert!(
-        error.contains("there are callback, chat, inbound,"),
+        error.contains("there are callback, chat, email, inbound,"),
         "{error}"
     );
 }

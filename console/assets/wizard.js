@@ -267,6 +267,7 @@ if (preview) {
     into.innerHTML = '<p class="busy">Sending it to Dynamics ...</p>';
     const body = new URLSearchParams(new FormData(wizard));
     body.append("send", button.dataset.send);
+    body.append("sample", button.dataset.sampleId);
     let told;
     try {
       const response = await fetch(preview.replace(/preview$/, "send"), { method: "POST", body });

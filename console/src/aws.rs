@@ -31,7 +31,7 @@ pub struct Aws {
 #[derive(Debug, Clone, thiserror::Error, PartialEq)]
 pub enum AwsError {
     #[error(
-        "there are no AWS credentials: {0}. Sign in with `aws sso login` or `aws configure`, or give --profile"
+        "there are no AWS credentials: {0}. Sign in with `aws login`, `aws sso login` or `aws configure`, or give --profile"
     )]
     NoCredentials(String),
     #[error("{service} refused {action}: {code}: {message}")]
@@ -297,7 +297,8 @@ impl Aws {
         headers: &[(&str, String)],
         body: &[u8],
     ) -> Result<Vec<(String, String)>, AwsError> {
-        let none = |reason: String| AwsError::NoCredentials(reason);
+        let none =
+            |reason: String| AwsError::NoCredentials(reason.trim_end_matches('.').to_owned());
         let provider = self
             .config
             .credentials_provider()

@@ -33,7 +33,7 @@ macro_rules! events {
 }
 
 /// The kinds of contact, the most usual first.
-pub const LIVES: [Life; 7] = [
+pub const LIVES: [Life; 8] = [
     Life {
         name: "inbound",
         title: "Inbound call",
@@ -63,6 +63,17 @@ pub const LIVES: [Life; 7] = [
             ContactStart "missed/01-contact-start.json",
             ContactEnd "missed/02-contact-end.json",
             ContactCompleted "missed/03-contact-completed.json",
+        ],
+    },
+    Life {
+        name: "callback",
+        title: "Callback",
+        events: events![
+            ContactStart "callback/01-contact-start.json",
+            ContactAnswered "callback/02-contact-answered.json",
+            ContactEnd "callback/03-contact-end.json",
+            RecordingAvailable "callback/04-recording-available.json",
+            ContactCompleted "callback/05-contact-completed.json",
         ],
     },
     Life {

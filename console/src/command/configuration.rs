@@ -186,7 +186,7 @@ impl Apply {
         }
         if let Some(draft) = store.draft(name).await? {
             println!(
-                "\n{} The draft of {} in the console is discarded with it.",
+                "\n{} There is a draft of {} in the console, made of what was in force before. It stays; whoever publishes it replaces this.",
                 "warning:".yellow().bold(),
                 draft.saved_at
             );
@@ -197,7 +197,14 @@ impl Apply {
         }
         let by = deployment.operator().await;
         let published = store
-            .publish(name, &document, in_force.as_ref(), &by, Timestamp::now())
+            .publish(
+                name,
+                &document,
+                in_force.as_ref(),
+                None,
+                &by,
+                Timestamp::now(),
+            )
             .await;
         match published {
             Ok(()) => {}

@@ -25,7 +25,7 @@ const WARNED_BEFORE: i64 = 30;
 /// Redelivery has 55 seconds.
 const CONNECTION_WITHIN: Duration = Duration::from_secs(62);
 /// The name by which containers reach this machine: `local serve` saves an integration for them.
-const OF_CONTAINERS: &str = "host.docker.internal";
+pub(super) const OF_CONTAINERS: &str = "host.docker.internal";
 const ROTATE: &str = "Make a new one and put it into the secret; docs/rotate-the-secret.md has the steps, without a gap.";
 
 pub(super) fn checks<'a>(ground: &Arc<Ground<'a>>) -> Vec<Check<'a>> {
@@ -164,13 +164,17 @@ async fn judge_secret(
             })
         }
         Err(SecretError::NotFound { .. }) => Ok(gone(id)),
-        Err(SecretError::Empty(_)) => Ok(Verdict::broken(format!("The secret {id} is empty, so no token can be had.")).run(
-            "Put the client secret in. Write secret.json with an editor: {\"clientSecret\": \"...\", \"expiresOn\": \"2027-01-31\"}, and delete it afterwards.",
+        Err(SecretError::Empty(_)) => Ok(Verdict::broken(format!("The secret {id} is empty, so no token can be had."))
+            .open("Open the integration's page Connection, and set the client secret there.", "/")
+            .run(
+            "Or put the client secret in by hand. Write secret.json with an editor: {\"clientSecret\": \"...\", \"expiresOn\": \"2027-01-31\"}, and delete it afterwards.",
             put,
         )),
         Err(SecretError::Malformed { reason, .. }) => {
-            Ok(Verdict::broken(format!("The secret {id} cannot be read: {reason}.")).run(
-                "Put a right value in, from a file that you write with an editor and delete afterwards.",
+            Ok(Verdict::broken(format!("The secret {id} cannot be read: {reason}."))
+                .open("Open the integration's page Connection, and set the client secret there.", "/")
+                .run(
+                "Or put a right value in by hand, from a file that you write with an editor and delete afterwards.",
                 put,
             ))
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use connect_dynamics::integration::Integration;
 
-use super::{Check, Failure, Ground, Outcome, Verdict};
+use super::{Check, Failure, Ground, Outcome, Verdict, credential::OF_CONTAINERS};
 use crate::environment::{
     Environment,
     check::Mark,
@@ -74,6 +74,12 @@ async fn reach(ground: &Ground<'_>, name: &str) -> Result<(Integration, Environm
             "The configuration is not valid; see there.",
         )
     })?;
+    let (host, _) = integration.connection().hosts();
+    if ground.deployment.is_local() && host.starts_with(OF_CONTAINERS) {
+        return Err(Verdict::does_not_apply(
+            "Only functions in containers can use this connection.",
+        ));
+    }
     let environment = Environment::new(integration.connection(), ground.deployment.aws.config());
     Ok((integration, environment))
 }

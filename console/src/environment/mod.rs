@@ -79,12 +79,12 @@ impl Environment {
         Box::pin(sent).await
     }
 
-    /// Deletes a record, one that was made to try something. One that is gone already counts as deleted.
+    /// Deletes a record, one that was made to try something. Returns whether it was there.
     /// <https://learn.microsoft.com/power-apps/developer/data-platform/webapi/update-delete-entities-using-web-api#basic-delete>
     ///
     /// # Errors
     /// [`DynamicsError`] when it may be there still.
-    pub async fn delete(&self, entity_set: &str, id: Uuid) -> Result<(), DynamicsError> {
+    pub async fn delete(&self, entity_set: &str, id: Uuid) -> Result<bool, DynamicsError> {
         let request = Request {
             method: Method::Delete,
             path: format!("{entity_set}({id})"),
@@ -95,12 +95,12 @@ impl Environment {
         // Deleting twice is deleting once, so that it is tried again where nobody knows.
         let sent = self.dynamics.send(&request, Instant::now() + WITHIN);
         match Box::pin(sent).await {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(true),
             // Also an unknown table is answered with this status, and then nothing was deleted.
             Err(DynamicsError::Refused(refusal))
                 if refusal.status == 404 && refusal.code.eq_ignore_ascii_case(NO_SUCH_RECORD) =>
             {
-                Ok(())
+                Ok(false)
             }
             Err(error) => Err(error),
         }

@@ -191,3 +191,140 @@ fn token(request: &Request) -> Option<String> {
     let (_, token) = pairs.find(|(name, _)| name == "token")?;
     Some(token.into_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::{body::Body, routing::get};
+    use tower::ServiceExt;
+
+    const PORT: u16 = 9005;
+
+    fn console() -> (Guard, Router) {
+        let guard = Guard::new(PORT);
+        let pages = Router::new()
+            .route("/", get(|| async { "a page" }).post(|| async { "done" }))
+            .route("/assets/{name}", get(|| async { "a style" }));
+        (guard.clone(), guard.protect(pages))
+    }
+
+    async fn ask(
+        router: &Router,
+        method: Method,
+        address: &str,
+        headers: &[(&str, &str)],
+    ) -> Response {
+        let mut request = axum::http::Request::builder().method(method).uri(address);
+        if !headers.iter().any(|(name, _)| *name == "host") {
+            request = request.header("host", "127.0.0.1:9005");
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::empty()).unwrap();
+        router.clone().oneshot(request).await.unwrap()
+    }
+
+    /// The cookie of a browser that was let in.
+    async fn let_in(guard: &Guard, router: &Router) -> String {
+        let address = format!("/?token={}", guard.token());
+        let answer = ask(router, Method::GET, &address, &[]).await;
+        assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+        assert_eq!(answer.headers()[LOCATION], "/");
+        let cookie = answer.headers()[SET_COOKIE].to_str().unwrap();
+        assert!(
+            cookie.ends_with("; Path=/; HttpOnly; SameSite=Strict"),
+            "{cookie}"
+        );
+        cookie.split(';').next().unwrap().to_owned()
+    }
+
+    #[tokio::test]
+    async fn an_address_lets_one_browser_in_once() {
+        let (guard, router) = console();
+        for address in ["/", "/?token=", "/?token=wrong"] {
+            let answer = ask(&router, Method::GET, address, &[]).await;
+            assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{address}");
+        }
+        let cookie = let_in(&guard, &router).await;
+        let answer = ask(&router, Method::GET, "/", &[("cookie", &cookie)]).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        let again = format!("/?token={}", guard.token());
+        let answer = ask(&router, Method::GET, &again, &[]).await;
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+        let other = format!("{cookie}0");
+        let answer = ask(&router, Method::GET, "/", &[("cookie", &other)]).await;
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+        // What tells a browser that it is not let in may look as it should.
+        let answer = ask(&router, Method::GET, "/assets/console.css", &[]).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn only_the_consoles_own_pages_change_anything_and_by_its_own_name() {
+        let (guard, router) = console();
+        let cookie = let_in(&guard, &router).await;
+        let own = "http://127.0.0.1:9005";
+        for (headers, status) in [
+            (vec![("origin", own)], StatusCode::OK),
+            (
+                vec![("origin", own), ("sec-fetch-site", "same-origin")],
+                StatusCode::OK,
+            ),
+            (vec![], StatusCode::FORBIDDEN),
+            (vec![("origin", "null")], StatusCode::FORBIDDEN),
+            (
+                vec![("origin", "http://127.0.0.1:9006")],
+                StatusCode::FORBIDDEN,
+            ),
+            (
+                vec![("origin", "http://127.0.0.1.example.com:9005")],
+                StatusCode::FORBIDDEN,
+            ),
+            (
+                vec![("origin", own), ("sec-fetch-site", "cross-site")],
+                StatusCode::FORBIDDEN,
+            ),
+            (
+                vec![("origin", own), ("host", "example.com:9005")],
+                StatusCode::MISDIRECTED_REQUEST,
+            ),
+            (
+                vec![("origin", own), ("host", "127.0.0.1")],
+                StatusCode::MISDIRECTED_REQUEST,
+            ),
+        ] {
+            let mut headers = headers;
+            headers.push(("cookie", &cookie));
+            let answer = ask(&router, Method::POST, "/", &headers).await;
+            assert_eq!(answer.status(), status, "{headers:?}");
+        }
+        let headers = [
+            ("cookie", cookie.as_str()),
+            ("host", "rebound.example.com:9005"),
+        ];
+        let answer = ask(&router, Method::GET, "/", &headers).await;
+        assert_eq!(answer.status(), StatusCode::MISDIRECTED_REQUEST);
+    }
+
+    #[tokio::test]
+    async fn every_answer_is_bare_of_what_is_not_the_consoles() {
+        let (guard, router) = console();
+        let cookie = let_in(&guard, &router).await;
+        for headers in [
+            vec![],
+            vec![("cookie", cookie.as_str())],
+            vec![("host", "x")],
+        ] {
+            let answer = ask(&router, Method::GET, "/", &headers).await;
+            let policy = answer.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap();
+            assert!(
+                policy.starts_with("default-src 'none'; script-src 'self';"),
+                "{policy}"
+            );
+            assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"));
+            assert_eq!(answer.headers()[X_FRAME_OPTIONS], "DENY");
+            assert_eq!(answer.headers()[CACHE_CONTROL], "no-store");
+        }
+    }
+}

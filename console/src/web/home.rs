@@ -83,9 +83,10 @@ async fn summaries(app: &App) -> Result<(Vec<Summary>, usize), StoreError> {
     let mut summaries = Vec::new();
     for name in names {
         let in_force = store.integration(&name).await?;
-        let draft = match drafts.contains_key(&name) {
-            true => store.draft(&name).await?,
-            false => None,
+        let draft = if drafts.contains_key(&name) {
+            store.draft(&name).await?
+        } else {
+            None
         };
         let environment = |document: &str, pointer: &str| {
             let document: Json = serde_json::from_str(document).unwrap_or_default();

@@ -622,9 +622,14 @@ impl Integration {
         id.into_iter().collect()
     }
 
-    /// Whether a request creates a record.
-    pub fn creates(&self, key: &RequestKey) -> bool {
-        self.template(key).is_some_and(RequestTemplate::creates)
+    /// The id that a request gives the record which it creates for this contact and no other; none for a request
+    /// that creates none, whose body names the id, or whose record other contacts share.
+    pub fn own_record_id(&self, contact_id: Uuid, key: &RequestKey) -> Option<Uuid> {
+        let is_own = key.request() != Some(NEW_CUSTOMER)
+            && self
+                .template(key)
+                .is_some_and(RequestTemplate::creates_with_our_id);
+        is_own.then(|| record_id(contact_id, key))
     }
 
     /// The fields of a request's response that anything names; the record's id is one of them.

@@ -63,7 +63,7 @@ impl RequestTemplate {
     }
 
     /// A POST to an entity set creates a record; a query after it only says what is answered.
-    pub fn creates(&self) -> bool {
+    fn creates(&self) -> bool {
         self.method == Method::Post && !self.address.has_path()
     }
 

@@ -153,7 +153,7 @@ pub enum StoreError {
         "the table `{table}` cannot list contacts by their days: {reason}. A stack of this version has the index `recent`; DynamoDB fills it in some minutes when the stack is updated"
     )]
     NotListed { table: String, reason: String },
-    #[error("the contact's history is larger than the 400 KB that an item can hold")]
+    #[error("it is larger than the 400 KB that an item of the table can hold")]
     TooLarge,
     #[error("an item of the table `{table}` cannot be read: {reason}")]
     Malformed { table: String, reason: String },

@@ -21,7 +21,7 @@
 use std::{fmt, str::FromStr, time::Duration};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp, ToSpan, civil::Date, tz::TimeZone};
 use serde_json::Value as Json;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -34,6 +34,8 @@ use crate::{
 
 /// The most queries of one call: with no contacts it looks back so many days.
 pub const MOST_QUERIES: usize = 45;
+/// By how much the clock of an operator's machine may be ahead of the functions'.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(5);
 /// The most entries that one call reads before it says where the next one goes on.
 pub const MOST_ENTRIES: usize = 20_000;
 /// How many entries of a day are read at a time when only some of them are wanted.
@@ -345,7 +347,7 @@ impl Store {
                 break;
             }
             let limit = if filter.takes_all() {
-                most - contacts.len() + 1
+                (most - contacts.len()).saturating_add(1)
             } else {
                 PAGE
             };
@@ -470,7 +472,8 @@ impl Store {
                 return Ok(before.map_or(Forgotten::Unknown, Forgotten::Gone));
             };
             let lease = stored.history.lease();
-            if let Some(lease) = lease.filter(|lease| lease.until > Timestamp::now()) {
+            let is_held = |until: Timestamp| until + CLOCKS_DIFFER > Timestamp::now();
+            if let Some(lease) = lease.filter(|lease| is_held(lease.until)) {
                 return Ok(Forgotten::InUse(lease.until));
             }
             let version = AttributeValue::N(stored.version.to_string());

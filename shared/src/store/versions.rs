@@ -13,11 +13,11 @@ use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::{
     error::ProvideErrorMetadata,
-    types::{AttributeValue, Delete, Put, TransactWriteItem},
+    types::{AttributeValue, Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
-use super::{Item, Store, StoreError, number, text};
+use super::{Item, Store, StoreError, in_the_way, number, text};
 use crate::cause;
 
 /// An integration's configuration document, and who put it in force.
@@ -155,16 +155,18 @@ impl Store {
     }
 
     /// Puts an integration's configuration document, which must have been validated, in force in the place of
-    /// the one that its author knows; keeps both as versions; and deletes the draft. All of it is done, or
-    /// nothing is.
+    /// the one that its author knows; keeps both as versions; and deletes the draft that it is, if it is one. All
+    /// of it is done, or nothing is.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when another one is in force than `replaced`.
+    /// [`StoreError::Conflict`] when another one is in force than `replaced`, or the draft has been saved since it
+    /// was read.
     pub async fn publish(
         &self,
         name: &str,
         document: &str,
         replaced: Option<&Version>,
+        draft: Option<&Draft>,
         by: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
@@ -190,10 +192,8 @@ impl Store {
         let mut puts = vec![integration, put(version, Some(by))];
         // What was saved before versions were kept, or by other means.
         if let Some(replaced) = replaced {
-            let at = replaced
-                .published_at
-                .unwrap_or(Timestamp::UNIX_EPOCH)
-                .min(now);
+            let just_before = now - SignedDuration::from_millis(1);
+            let at = replaced.published_at.unwrap_or(just_before).min(now);
             if at != now && self.version(name, at).await?.is_none() {
                 let key = version_key(name, at);
                 let by = replaced.published_by.clone().map(AttributeValue::S);
@@ -205,12 +205,17 @@ impl Store {
             let put = put.build().expect("a table and an item are given");
             writes.push(TransactWriteItem::builder().put(put).build());
         }
-        let draft = Delete::builder()
-            .table_name(&self.table)
-            .key("pk", AttributeValue::S(draft_key(name)))
-            .build()
-            .expect("a table and a key are given");
-        writes.push(TransactWriteItem::builder().delete(draft).build());
+        if let Some(draft) = draft {
+            let seen = AttributeValue::N(draft.version.to_string());
+            let delete = Delete::builder()
+                .table_name(&self.table)
+                .key("pk", AttributeValue::S(draft_key(name)))
+                .condition_expression("version = :seen")
+                .expression_attribute_values(":seen", seen)
+                .build()
+                .expect("a table and a key are given");
+            writes.push(TransactWriteItem::builder().delete(delete).build());
+        }
         let transaction = self
             .client
             .transact_write_items()
@@ -274,21 +279,36 @@ impl Store {
     /// [`StoreError::Conflict`] when somebody has.
     pub async fn save_draft(&self, name: &str, draft: &mut Draft) -> Result<(), StoreError> {
         let mut item = item(draft_key(name), &draft.document, DRAFTS, draft.saved_at);
-        let version = (draft.version + 1).to_string();
-        item.insert("version".into(), AttributeValue::N(version));
+        // A new draft's number is none that a former draft of the name has had: a page that shows that one is told.
+        let version = if draft.version == 0 {
+            u64::try_from(draft.saved_at.as_millisecond()).unwrap_or(1)
+        } else {
+            draft.version + 1
+        };
+        item.insert("version".into(), AttributeValue::N(version.to_string()));
         let put = self
             .client
             .put_item()
             .table_name(&self.table)
-            .set_item(Some(item));
+            .set_item(Some(item))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let put = match draft.version {
             0 => put.condition_expression("attribute_not_exists(pk)"),
             version => put
                 .condition_expression("version = :version")
                 .expression_attribute_values(":version", AttributeValue::N(version.to_string())),
         };
-        put.send().await.map_err(|error| self.error(&error))?;
-        draft.version += 1;
+        if let Err(error) = put.send().await {
+            // An answer was lost, and the client has repeated what was done already.
+            let is_ours = |item: &Item| {
+                number(item, "version") == Some(version)
+                    && text(item, "document") == Some(&draft.document)
+            };
+            if !in_the_way(&error).is_some_and(is_ours) {
+                return Err(self.error(&error));
+            }
+        }
+        draft.version = version;
         Ok(())
     }
 

@@ -165,7 +165,7 @@ impl Stage {
             Stage::Publish => false,
             Stage::Settings => {
                 !Stage::Connection.has(remark)
-                    && !step_of(&remark.place).is_some_and(|step| step.parse::<Step>().is_ok())
+                    && step_of(&remark.place).is_none_or(|step| step.parse::<Step>().is_err())
             }
         }
     }

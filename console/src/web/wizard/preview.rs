@@ -13,9 +13,12 @@ use connect_dynamics::{
     contact::RECORD_NAMES,
     dataverse::{Method, Request},
     step::Step,
-    store::StoreError,
+    store::{
+        StoreError,
+        recent::{Filter, Place},
+    },
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp, tz::Offset};
 use maud::{Markup, PreEscaped, html};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value as Json, json};
@@ -40,6 +43,8 @@ pub(super) struct Look {
     preview: Option<Preview>,
     service_root: String,
     environment: String,
+    /// The sample contact's id, and what it is.
+    sample: (Uuid, String),
     /// Names that templates can use, each with what it means for the sample contact.
     names: Vec<(String, String)>,
 }
@@ -68,6 +73,7 @@ pub(super) fn look(app: &App, editing: &Editing, step: Step, form: &StepForm) ->
         }
     }
     let sample = super::sample(app, &editing.name);
+    look.sample = (sample.id, sample.title());
     match shown.for_preview(step) {
         Ok(integration) => {
             look.service_root = integration.connection().service_root();
@@ -150,12 +156,18 @@ fn names(
 }
 
 /// The preview's part of the page.
-pub(super) fn aside(app: &App, editing: &Editing, step: Step, look: &Look) -> Markup {
+pub(super) fn aside(
+    app: &App,
+    editing: &Editing,
+    step: Step,
+    look: &Look,
+    recent: &[(Uuid, String)],
+) -> Markup {
     let sample = super::sample(app, &editing.name);
     html! {
         aside.preview aria-labelledby="preview-title" {
             h2 #preview-title { "What would be sent" }
-            (chooser(app, editing, step, &sample))
+            (chooser(editing, step, &sample, recent))
             p.visually-hidden role="status" data-preview-status {}
             div data-preview-content { (content(editing, step, look)) }
             p.muted.small role="status" data-note {}
@@ -174,7 +186,32 @@ fn names_json(look: &Look) -> Json {
     names.map(|(name, value)| json!([name, value])).collect()
 }
 
-fn chooser(app: &App, editing: &Editing, step: Step, sample: &Sample) -> Markup {
+/// Contacts that were recorded lately and can be the sample. Nothing is shown of them but what they are; none
+/// where they cannot be listed.
+pub(super) async fn recent(app: &App, integration: &str) -> Vec<(Uuid, String)> {
+    let filter = Filter {
+        integration: Some(integration.to_owned()),
+        ..Filter::default()
+    };
+    let now = Timestamp::now();
+    let week_ago = now - SignedDuration::from_hours(7 * 24);
+    let until = Offset::UTC.to_datetime(week_ago).date();
+    let store = &app.deployment.store;
+    let found = store.recent(&filter, Place::newest(now), until, 10).await;
+    let contacts = found.map(|found| found.contacts).unwrap_or_default();
+    let contacts = contacts.into_iter().map(|contact| {
+        let at = contact.started_at.strftime("%Y-%m-%d %H:%M UTC");
+        let parts = [contact.channel, contact.direction];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        (
+            contact.contact_id,
+            format!("{} of {at}", parts.join(", ").to_lowercase()),
+        )
+    });
+    contacts.collect()
+}
+
+fn chooser(editing: &Editing, step: Step, sample: &Sample, recent: &[(Uuid, String)]) -> Markup {
     let chosen = match &sample.source {
         SampleSource::Life(name) => name.clone(),
         SampleSource::Contact(history) => history.contact_id().to_string(),
@@ -227,13 +264,13 @@ fn chooser(app: &App, editing: &Editing, step: Step, sample: &Sample) -> Markup 
                 }
                 div.field {
                     label for="s-contact" { "Or a contact that was recorded, by its id" }
-                    input.code #s-contact type="text" name="contact" value="" placeholder="00000000-0000-..." autocomplete="off";
+                    input.code #s-contact type="text" name="contact" value="" placeholder="00000000-0000-..." autocomplete="off" list="recent-contacts";
+                    datalist #recent-contacts { @for (id, what) in recent { option value=(id) { (what) } } }
                     p.hint { "Its values are shown on this page. That you ask for them is logged. " a href="/contacts" { "Recent contacts" } }
                 }
             }
             div.actions.small-actions { button type="submit" { "Use this sample" } }
         }
-        @if app.deployment.is_local() { }
     }
 }
 
@@ -255,6 +292,7 @@ fn content(editing: &Editing, step: Step, look: &Look) -> Markup {
     };
     let is_on = editing.edited.is_on(step);
     html! {
+        p.muted.small { "For the sample contact: " (look.sample.1) }
         @if let Some(reason) = &preview.nothing {
             div.notice { p { (reason) } }
         }
@@ -311,7 +349,7 @@ fn card(number: usize, previewed: &Previewed, look: &Look) -> Markup {
                     format!("This asks {}, and changes nothing there. Send it?", look.environment)
                 };
                 div.actions.small-actions {
-                    button type="button" data-send=(previewed.key) data-ask=(ask) { "Send this request" }
+                    button type="button" data-send=(previewed.key) data-sample-id=(look.sample.0) data-ask=(ask) { "Send this request" }
                     span.muted.small { @if writes { "It writes to " (look.environment) } @else { "It changes nothing" } }
                 }
                 div data-told {}
@@ -404,7 +442,7 @@ pub(super) async fn choose(
         (!name.is_empty()).then(|| (name.to_owned(), value.trim().to_owned()))
     });
     let sample = Sample {
-        id: before.id,
+        id: Uuid::new_v4(),
         source,
         changes: Changes {
             customer: filled(&pairs, "customer").to_owned(),

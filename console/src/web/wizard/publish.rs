@@ -6,7 +6,10 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use connect_dynamics::store::{StoreError, versions::Version};
+use connect_dynamics::{
+    step::Step,
+    store::{StoreError, versions::Version},
+};
 use jiff::Timestamp;
 use maud::{Markup, html};
 use serde_json::Value as Json;
@@ -80,6 +83,43 @@ fn remarks_of(remarks: &[&Remark], editing: &Editing) -> Markup {
     }
 }
 
+/// What is done, step by step, in words.
+fn summary(editing: &Editing) -> Markup {
+    let did = |request: &Json| {
+        let text = |name: &str| request[name].as_str().unwrap_or("?").to_owned();
+        let what = match request["method"].as_str() {
+            Some("POST") => "creates a record in",
+            Some("PATCH") => "updates a record in",
+            Some("GET") => "reads from",
+            _ => "sends a request to",
+        };
+        let when = request["when"]
+            .as_str()
+            .map(|when| format!(", when {when}"));
+        format!("{what} {}{}", text("entitySet"), when.unwrap_or_default())
+    };
+    html! {
+        dl.facts {
+            @for step in Step::ALL {
+                @let said = &editing.edited.configuration["steps"][step.as_str()];
+                dt { (Stage::Step(step).title()) }
+                dd {
+                    @if said.is_null() {
+                        "nothing"
+                    } @else {
+                        @let one = said.get("request").into_iter();
+                        @let several = said["requests"].as_array().into_iter().flatten();
+                        @let requests: Vec<String> = one.chain(several).map(did).collect();
+                        @let customer = (!said["customer"].is_null()).then(|| "looks for the customer".to_owned());
+                        @let page = (!said["screenPop"].is_null()).then(|| "opens a page for the agent".to_owned());
+                        (customer.into_iter().chain(page).chain(requests).collect::<Vec<_>>().join("; "))
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// A place without the step that stands before it already.
 fn short(place: &str) -> &str {
     match step_of(place) {
@@ -122,8 +162,8 @@ fn render(app: &App, editing: &Editing, told: &Markup) -> Markup {
             @match before {
                 Some(before) => { (difference(&before.document, &after)) }
                 None => {
-                    p.muted { "This is the first version." }
-                    pre tabindex="0" { code { (after) } }
+                    (summary(editing))
+                    details { summary { "The document, as the functions read it" } pre tabindex="0" { code { (after) } } }
                 }
             }
         }
@@ -198,6 +238,7 @@ pub(super) async fn publish(
             &name,
             &document,
             editing.in_force.as_ref(),
+            editing.draft.as_ref(),
             &by,
             Timestamp::now(),
         )
@@ -360,6 +401,7 @@ pub(super) async fn go_back(
             &name,
             &version.document,
             in_force.as_ref(),
+            None,
             &by,
             Timestamp::now(),
         )

@@ -30,7 +30,13 @@ pub(super) async fn show(
     let editing = Editing::load(&app, &name).await?;
     let form = form_of(&editing, step);
     let is_saved = query.as_deref() == Some("saved");
-    Ok(render(&app, &editing, step, &form, is_saved, &html! {}))
+    let recent = preview::recent(&app, &name).await;
+    let around = Around {
+        is_saved,
+        recent,
+        ..Around::default()
+    };
+    Ok(render(&app, &editing, step, &form, &around))
 }
 
 pub(super) fn parse(step: &str) -> Result<Step, PageError> {
@@ -53,13 +59,17 @@ pub(super) async fn save(
     editing.edited.set_step(step, form.json(step), form.is_on);
     if !form.problems().is_empty() {
         // It could not be kept as it was typed.
-        let page = render(&app, &editing, step, &form, false, &html! {});
+        let page = render(&app, &editing, step, &form, &Around::default());
         let status = axum::http::StatusCode::UNPROCESSABLE_ENTITY;
         return Ok(axum::response::IntoResponse::into_response((status, page)));
     }
     editing
         .save_and_go(&app, &pairs, Stage::Step(step), |editing, told| {
-            render(&app, editing, step, &form, false, told)
+            let around = Around {
+                told: told.clone(),
+                ..Around::default()
+            };
+            render(&app, editing, step, &form, &around)
         })
         .await
 }
@@ -83,19 +93,21 @@ fn lead(step: Step) -> &'static str {
     }
 }
 
-fn render(
-    app: &App,
-    editing: &Editing,
-    step: Step,
-    form: &StepForm,
+/// What a page shows besides the form.
+#[derive(Default)]
+struct Around {
     is_saved: bool,
-    told: &Markup,
-) -> Markup {
+    told: Markup,
+    /// Contacts that can be the sample: their ids, and what they are.
+    recent: Vec<(uuid::Uuid, String)>,
+}
+
+fn render(app: &App, editing: &Editing, step: Step, form: &StepForm, around: &Around) -> Markup {
     let stage = Stage::Step(step);
     let shown = preview::look(app, editing, step, form);
     let says = &shown.says;
     let body = html! {
-        (told)
+        (around.told)
         div.heading {
             div {
                 h1 { (stage.title()) }
@@ -138,8 +150,8 @@ fn render(
         }
         (suggestions())
     };
-    let aside = preview::aside(app, editing, step, &shown);
-    editing.page(app, stage, is_saved, &body, Some(&aside))
+    let aside = preview::aside(app, editing, step, &shown, &around.recent);
+    editing.page(app, stage, around.is_saved, &body, Some(&aside))
 }
 
 /// Entity sets and columns that Dynamics has of its own.

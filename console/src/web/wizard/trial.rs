@@ -16,13 +16,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use connect_dynamics::{
+    dataverse::Method,
     history::{RequestKey, State as RequestState},
     integration::Integration,
     recording::{ObjectKind, RecordedObject},
     step::Step,
-    store::recent::Forgotten,
+    store::{recent::Forgotten, versions::Version},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
@@ -35,8 +36,8 @@ use super::{
 };
 use crate::{
     form::{Pairs, StepForm, filled},
-    preview::Walk,
-    sample::{Changes, LIVES, Life, life},
+    preview::{Walk, is_made_up},
+    sample::{Changes, LIVES, Life, SampleSource, life},
     web::Shown,
 };
 
@@ -51,7 +52,11 @@ const MOST_RUNS: usize = 50;
 #[derive(Debug, Clone)]
 struct Run {
     contact_id: Uuid,
+    /// What was in force when it was placed, and where its records are looked for afterwards.
+    integration: Arc<Integration>,
     title: &'static str,
+    /// When that was published.
+    published_at: Option<Timestamp>,
     started_at: Timestamp,
     events: Vec<Sent>,
     is_over: bool,
@@ -124,12 +129,37 @@ pub(super) async fn send(
     let Ok(integration) = editing.edited.for_preview(step) else {
         return told(Tone::Bad, "Mend what is marked in red first.");
     };
+    if !form.problems().is_empty() {
+        return told(Tone::Bad, "Mend what is marked in red first.");
+    }
     let sample = sample(&app, &name);
+    if filled(&pairs, "sample") != sample.id.to_string() {
+        return told(
+            Tone::Warn,
+            "The sample contact was changed in another window. Look at what would be sent now, and send it again.",
+        );
+    }
     let preview = Walk::new(&integration, &sample, Timestamp::now()).step(step);
     let previewed = preview.requests.into_iter().find(|it| it.key == key);
     let Some(previewed) = previewed.filter(|it| !it.requests().is_empty()) else {
         return told(Tone::Warn, "Nothing is sent for this sample contact.");
     };
+    let writes = previewed
+        .requests()
+        .iter()
+        .any(|request| request.method != Method::Get);
+    if writes && matches!(sample.source, SampleSource::Contact(_)) {
+        return told(
+            Tone::Bad,
+            "The sample is a contact that was recorded: this would change its record in Dynamics. Choose a made-up sample contact to send it.",
+        );
+    }
+    if previewed.requests().iter().any(is_made_up) {
+        return told(
+            Tone::Warn,
+            "This request names a record that this preview has made up, such as the customer. Send the requests before it first; what Dynamics answers is then used here.",
+        );
+    }
     let environment = app.environment(&connection);
     let operator = app.deployment.operator().await;
     let mut answers = Vec::new();
@@ -185,9 +215,17 @@ pub(super) async fn send(
 }
 
 /// The integration in force, whose functions a test contact goes through.
-async fn in_force(app: &App, name: &str) -> Result<Option<Integration>, PageError> {
-    let document = app.deployment.store.integration(name).await?;
-    let Some(document) = document else {
+async fn in_force(
+    app: &App,
+    name: &str,
+) -> Result<Option<(Integration, Option<Timestamp>)>, PageError> {
+    let version = app.deployment.store.version_in_force(name).await?;
+    let Some(Version {
+        document,
+        published_at,
+        ..
+    }) = version
+    else {
         if app.deployment.store.draft(name).await?.is_none() {
             return Err(PageError::NotFound(format!(
                 "There is no integration `{name}`."
@@ -195,9 +233,26 @@ async fn in_force(app: &App, name: &str) -> Result<Option<Integration>, PageErro
         }
         return Ok(None);
     };
-    Integration::load(&document)
-        .map(Some)
-        .map_err(|error| PageError::BadRequest(error.to_string()))
+    let integration = Integration::load(&document);
+    let integration = integration.map_err(|error| PageError::BadRequest(error.to_string()))?;
+    Ok(Some((integration, published_at)))
+}
+
+/// How long a function that is in use may go by the version before: it looks for a new one once a minute, while it
+/// answers by the one that it has.
+const UNTIL_TAKEN: SignedDuration = SignedDuration::from_mins(2);
+
+/// Says that functions may go by another version than the one in force.
+fn too_early(published_at: Option<Timestamp>, now: Timestamp) -> Markup {
+    let age = published_at.map(|at| now.duration_since(at));
+    let is_early = age.is_some_and(|age| age < UNTIL_TAKEN);
+    html! {
+        @if is_early {
+            (notice(Tone::Warn, &html! {
+                p { strong { "This version was published less than two minutes ago." } " Functions that are in use may still go by the version before, for this test contact too. Wait until two minutes are over to be sure." }
+            }))
+        }
+    }
 }
 
 pub(super) async fn show(State(app): State<Shared>, Path(name): Path<String>) -> Shown {
@@ -214,11 +269,12 @@ pub(super) async fn show(State(app): State<Shared>, Path(name): Path<String>) ->
                     p { a.button.primary href={ "/integrations/" (name) "/publish" } { "Review and publish" } }
                 }
             }
-            Some(integration) => {
+            Some((integration, published_at)) => {
                 p.lead { "A made-up contact goes through the functions as a real one does: it starts, is answered, ends, and its recording and its contact record come." }
                 (notice(Tone::Warn, &html! {
                     p { strong { "This writes to " (integration.connection().environment_uri) "." } " What it makes there you can have deleted afterwards, if the application's security role may delete it." }
                 }))
+                (too_early(*published_at, Timestamp::now()))
                 @if has_draft { (notice(Tone::Plain, &html! { p { "There is a draft. The test contact goes by what is in force, not by the draft." } })) }
                 form.card method="post" action={ "/integrations/" (name) "/try" } {
                     div.field {
@@ -305,7 +361,7 @@ pub(super) async fn place(
     Path(name): Path<String>,
     Form(pairs): Form<Pairs>,
 ) -> Result<Response, PageError> {
-    let Some(integration) = in_force(&app, &name).await? else {
+    let Some((integration, published_at)) = in_force(&app, &name).await? else {
         return Err(PageError::BadRequest(
             "Nothing of this integration is in force yet. Publish it first.".into(),
         ));
@@ -320,20 +376,23 @@ pub(super) async fn place(
     let (contact_id, now) = (Uuid::new_v4(), Timestamp::now());
     let operator = app.deployment.operator().await;
     eprintln!("{operator} places the test contact {contact_id} in the integration {name}");
+    let integration = Arc::new(integration);
     let run = app.trials.add(Run {
         contact_id,
+        integration: integration.clone(),
         title: life.title,
+        published_at,
         started_at: now,
         events: events(life, contact_id, &integration, &changes, now),
         is_over: false,
         cleans_up: !filled(&pairs, "clean").is_empty(),
         cleaned: Vec::new(),
     });
-    tokio::spawn(carry_out(app.clone(), integration, run));
+    tokio::spawn(carry_out(app.clone(), run));
     Ok(see(&format!("/integrations/{name}/try/{contact_id}")))
 }
 
-async fn carry_out(app: Shared, integration: Integration, run: Arc<Mutex<Run>>) {
+async fn carry_out(app: Shared, run: Arc<Mutex<Run>>) {
     let number = lock(&run).events.len();
     for index in 0..number {
         let sent = lock(&run).events[index].clone();
@@ -345,17 +404,22 @@ async fn carry_out(app: Shared, integration: Integration, run: Arc<Mutex<Run>>) 
     }
     let cleans_up = lock(&run).cleans_up;
     if cleans_up {
-        delete(&app, &integration, &run).await;
+        delete(&app, &run).await;
     }
     lock(&run).is_over = true;
 }
 
 /// Deletes what a test contact has made: its records in Dynamics, the last one first, and its history.
-async fn delete(app: &App, integration: &Integration, run: &Mutex<Run>) {
-    let contact_id = lock(run).contact_id;
+///
+/// Only records are deleted whose id is made of this contact's id. What was found, is another contact's, or is
+/// shared by several, such as a customer who was created, stays and is named.
+async fn delete(app: &App, run: &Mutex<Run>) {
+    let (contact_id, integration) = {
+        let run = lock(run);
+        (run.contact_id, run.integration.clone())
+    };
     let mut cleaned = Vec::new();
-    let stored = app.deployment.store.load(contact_id).await;
-    let stored = match stored {
+    let stored = match app.deployment.store.load(contact_id).await {
         Ok(Some(stored)) => stored,
         Ok(None) => return,
         Err(error) => {
@@ -363,26 +427,49 @@ async fn delete(app: &App, integration: &Integration, run: &Mutex<Run>) {
             return;
         }
     };
+    let history = &stored.history;
+    if history.count(RequestState::Pending) > 0 {
+        lock(run).cleaned = vec![Err(
+            "something of the contact is still pending, and would be made after all; delete it when everything is delivered or has failed".into(),
+        )];
+        return;
+    }
     let environment = app.environment(integration.connection());
     let mut is_all_gone = true;
-    for (key, request) in stored.history.in_order().into_iter().rev() {
-        let made = integration.creates(key) && request.state == RequestState::Delivered;
-        let (Some(id), Some(table), true) = (request.record_id, integration.table(key), made)
-        else {
+    for (key, request) in history.in_order().into_iter().rev() {
+        let own = integration.own_record_id(contact_id, key);
+        let is_delivered = request.state == RequestState::Delivered;
+        let (Some(id), Some(table)) = (own, integration.table(key)) else {
+            if key.request() == Some("new-customer") && is_delivered {
+                let id = request.record_id.unwrap_or_default();
+                cleaned.push(Ok(format!(
+                    "the customer {id}, who was created, stays: other contacts of the same number share this record"
+                )));
+            }
             continue;
         };
-        let deleted = environment.delete(&table.entity_set, id).await;
-        is_all_gone &= deleted.is_ok();
-        cleaned.push(match deleted {
-            Ok(()) => Ok(format!(
-                "{} {id} is deleted in Dynamics",
-                table.logical_name
-            )),
-            Err(error) => Err(format!(
-                "{} {id} is still in Dynamics: {error}",
-                table.logical_name
-            )),
-        });
+        if is_delivered && request.record_id != Some(id) {
+            cleaned.push(Ok(format!(
+                "the record of {key} stays: it is another contact's, or was there before"
+            )));
+            continue;
+        }
+        let name = &table.logical_name;
+        match environment.delete(&table.entity_set, id).await {
+            Ok(true) => cleaned.push(Ok(format!("{name} {id} is deleted in Dynamics"))),
+            // What has failed was not made as a rule.
+            Ok(false) if !is_delivered => {}
+            Ok(false) => {
+                is_all_gone = false;
+                cleaned.push(Err(format!(
+                    "there is no {name} {id} in Dynamics: it was deleted by somebody, or a function has made it by a configuration that is not in force any more"
+                )));
+            }
+            Err(error) => {
+                is_all_gone = false;
+                cleaned.push(Err(format!("{name} {id} is still in Dynamics: {error}")));
+            }
+        }
     }
     if is_all_gone {
         cleaned.push(match app.deployment.store.forget(contact_id).await {
@@ -420,10 +507,9 @@ pub(super) async fn run(
     RawQuery(query): RawQuery,
 ) -> Result<Response, PageError> {
     let run = lock(&*find(&app, &id)?).clone();
-    let integration = in_force(&app, &name).await?;
     let stored = app.deployment.store.load(run.contact_id).await?;
-    let record = integration.as_ref().zip(stored.as_ref());
-    let record = record.and_then(|(integration, stored)| integration.record(&stored.history));
+    let record = stored.as_ref();
+    let record = record.and_then(|stored| run.integration.record(&stored.history));
     let progress = progress(&name, &run, record.as_ref().map(|(_, url)| url.as_str()));
     if query.as_deref() == Some("part") {
         return Ok(progress.into_response());
@@ -447,6 +533,7 @@ fn progress(name: &str, run: &Run, record: Option<&str>) -> Markup {
     };
     let is_good = run.events.iter().all(is_delivered);
     html! {
+        (too_early(run.published_at, run.started_at))
         @if !run.is_over {
             p.busy role="status" { (done) " of " (run.events.len()) " events are answered ..." }
             progress value=(done) max=(run.events.len()) aria-label="Events that are answered" {}
@@ -531,8 +618,6 @@ pub(super) async fn clean(
             "The test contact is still on its way.".into(),
         ));
     }
-    if let Some(integration) = in_force(&app, &name).await? {
-        delete(&app, &integration, &run).await;
-    }
+    delete(&app, &run).await;
     Ok(see(&format!("/integrations/{name}/try/{id}")))
 }
