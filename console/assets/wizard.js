@@ -360,7 +360,7 @@ if (preview) {
   list.setAttribute("role", "listbox");
   list.setAttribute("aria-label", "Names");
   list.hidden = true;
-  document.body.append(list);
+  (document.querySelector("main") ?? document.body).append(list);
   let input = null;
   let from = 0;
   let chosen = -1;
@@ -386,7 +386,7 @@ if (preview) {
     list.hidden = true;
     chosen = -1;
     input?.removeAttribute("aria-activedescendant");
-    input?.setAttribute("aria-expanded", "false");
+    if (input?.matches("input")) input.setAttribute("aria-expanded", "false");
   };
 
   const choose = (index) => {
@@ -407,8 +407,9 @@ if (preview) {
     if (field.dataset.completes === "template" && closing && !rest.includes(closing)) {
       field.setRangeText(` ${closing}`, field.selectionStart, field.selectionStart, "preserve");
     }
-    close();
     field.dispatchEvent(new Event("input", { bubbles: true }));
+    // That it was taken is no reason to offer longer names.
+    close();
   };
 
   const offer = (field) => {
@@ -420,7 +421,7 @@ if (preview) {
     if (!fits.length) return close();
     input = field;
     from = field.selectionStart - word.length;
-    list.replaceChildren(...fits.slice(0, 12).map(([name, value], index) => {
+    list.replaceChildren(...fits.slice(0, 8).map(([name, value], index) => {
       const option = document.createElement("li");
       option.id = `completion-${index}`;
       option.setAttribute("role", "option");
@@ -445,16 +446,20 @@ if (preview) {
     list.style.width = `${width}px`;
     list.style.left = `${Math.max(8, Math.min(box.left, document.documentElement.clientWidth - width - 8)) + window.scrollX}px`;
     list.style.top = `${box.bottom + window.scrollY + 2}px`;
-    field.setAttribute("aria-expanded", "true");
     field.setAttribute("aria-controls", list.id);
     field.setAttribute("aria-autocomplete", "list");
-    field.setAttribute("role", "combobox");
+    // A text of several lines can be no combobox.
+    if (field.matches("input")) {
+      field.setAttribute("role", "combobox");
+      field.setAttribute("aria-expanded", "true");
+    }
   };
 
   document.addEventListener("input", (event) => {
     if (event.target.matches?.("[data-completes]")) offer(event.target);
   });
   document.addEventListener("focusout", close);
+  window.addEventListener("resize", close);
   document.addEventListener("keydown", (event) => {
     if (list.hidden || event.target !== input) return;
     const isTaken = chosen >= 0 && (event.key === "Enter" || event.key === "Tab");

@@ -765,12 +765,18 @@ impl StepForm {
     }
 }
 
-/// The same items, those of `order` first and in its order.
-fn in_order_of(order: &[String], items: Vec<String>) -> Vec<String> {
-    let (known, new): (Vec<String>, Vec<String>) =
-        items.into_iter().partition(|item| order.contains(item));
-    let mut known: Vec<String> = known;
-    known.sort_by_key(|item| order.iter().position(|other| other == item));
+/// The same items in the order that they have, unless `order` has some of them otherwise: then those of `order`
+/// first, in its order.
+pub fn in_order_of(order: &[String], items: Vec<String>) -> Vec<String> {
+    let place = |item: &String| order.iter().position(|other| other == item);
+    let (mut known, new): (Vec<String>, Vec<String>) = items
+        .iter()
+        .cloned()
+        .partition(|item| place(item).is_some());
+    if known.is_sorted_by_key(place) {
+        return items;
+    }
+    known.sort_by_key(place);
     known.extend(new);
     known
 }
@@ -901,6 +907,31 @@ mod tests {
         assert_eq!(form.json(Step::ContactStart), said);
         let read = StepForm::read(&sent(&form), &form);
         assert_eq!(read.json(Step::ContactStart), said);
+    }
+
+    #[test]
+    fn what_is_opened_keeps_the_order_that_the_page_shows() {
+        let list = |items: &str| -> Vec<String> { items.split(' ').map(str::to_owned).collect() };
+        for (order, items, expected) in [
+            ("record", "customer search record", "customer search record"),
+            (
+                "customer record",
+                "customer search record",
+                "customer search record",
+            ),
+            (
+                "record customer",
+                "customer search record",
+                "record customer search",
+            ),
+            ("record customer", "customer search", "customer search"),
+        ] {
+            assert_eq!(
+                in_order_of(&list(order), list(items)),
+                list(expected),
+                "{order}"
+            );
+        }
     }
 
     #[test]

@@ -408,6 +408,9 @@ async fn serve(
     println!(
         "  curl -H 'Content-Type: application/json' -d '{{\"times\": 3, \"effect\": {{\"status\": {{\"status\": 503}}}}}}' {stand_in}/faults"
     );
+    println!(
+        "  curl -X PUT -H 'Content-Type: application/json' -d '\"prvCreateActivity\"' {stand_in}/missing-privilege"
+    );
     println!("\nThe functions' log:");
     let mut printed = 0;
     loop {

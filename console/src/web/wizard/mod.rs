@@ -287,7 +287,7 @@ impl Editing {
         let to = match (to, go) {
             (Some(stage), _) => self.address(stage),
             (None, "next") => self.address(stage.next()),
-            (None, "json") => format!("/integrations/{}/json", self.name),
+            (None, "json" | "json?saved") => format!("/integrations/{}/{go}", self.name),
             (None, _) => format!("{}?saved", self.address(stage)),
         };
         Ok(see(&to))

@@ -278,16 +278,29 @@ fn apply(all: &mut Json, pairs: &Pairs) {
     }
 }
 
-pub(super) async fn show_json(State(app): State<Shared>, Path(name): Path<String>) -> Shown {
+pub(super) async fn show_json(
+    State(app): State<Shared>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Shown {
     let editing = Editing::load(&app, &name).await?;
     let text = editing.edited.document();
-    Ok(render_json(&app, &editing, &text, None, &html! {}))
+    let is_saved = query.as_deref() == Some("saved");
+    Ok(render_json(
+        &app,
+        &editing,
+        &text,
+        is_saved,
+        None,
+        &html! {},
+    ))
 }
 
 fn render_json(
     app: &App,
     editing: &Editing,
     text: &str,
+    is_saved: bool,
     error: Option<&str>,
     told: &Markup,
 ) -> Markup {
@@ -308,11 +321,11 @@ fn render_json(
             (Field::new(&says, "document", "Configuration as JSON", text).area(30))
             div.actions {
                 button.primary type="submit" name="go" value="publish" { "Save and review" }
-                button type="submit" name="go" value="settings" { "Save" }
+                button type="submit" name="go" value="json?saved" { "Save" }
             }
         }
     };
-    editing.page(app, Stage::Settings, false, &form, None)
+    editing.page(app, Stage::Settings, is_saved, &form, None)
 }
 
 pub(super) async fn save_json(
@@ -324,7 +337,7 @@ pub(super) async fn save_json(
     let text = pairs.iter().find(|(each, _)| each == "document");
     let text = text.map_or("", |(_, value)| value.as_str());
     let wrong = |editing: &Editing, error: &str| {
-        let page = render_json(&app, editing, text, Some(error), &html! {});
+        let page = render_json(&app, editing, text, false, Some(error), &html! {});
         Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
     };
     match serde_json::from_str::<Json>(text) {
@@ -357,7 +370,7 @@ pub(super) async fn save_json(
     }
     editing
         .save_and_go(&app, &pairs, Stage::Settings, |editing, told| {
-            render_json(&app, editing, text, None, told)
+            render_json(&app, editing, text, false, None, told)
         })
         .await
 }

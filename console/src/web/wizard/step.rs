@@ -16,6 +16,7 @@ use super::{
 use crate::{
     form::{
         BodyForm, CustomerForm, OBJECT_KINDS, OPENINGS, Pairs, PopForm, RequestForm, Row, StepForm,
+        in_order_of,
     },
     web::Shown,
 };
@@ -237,6 +238,12 @@ fn pop(form: &StepForm, says: &Says) -> Markup {
     } else {
         &pop.target
     };
+    let usual = OPENINGS.map(|(value, _)| value.to_owned());
+    let title = |value: &String| OPENINGS.iter().find(|(each, _)| each == value);
+    let openings: Vec<(String, &str)> = in_order_of(&pop.open, usual.to_vec())
+        .into_iter()
+        .filter_map(|value| title(&value).map(|(_, title)| (value, *title)))
+        .collect();
     html! {
         section.card aria-labelledby="page" {
             h2 #page { "The agent's page" }
@@ -257,8 +264,8 @@ fn pop(form: &StepForm, says: &Says) -> Markup {
             fieldset {
                 legend { "What" }
                 p.muted.small { "The first of these that there is." }
-                @for (value, title) in OPENINGS {
-                    (tick(&format!("pop.open.{value}"), title, pop.open.iter().any(|open| open == value), ""))
+                @for (value, title) in &openings {
+                    (tick(&format!("pop.open.{value}"), title, pop.open.contains(value), ""))
                 }
                 div.says data-says="pop.open" { (says.messages("pop.open")) }
             }

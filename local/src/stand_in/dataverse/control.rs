@@ -7,7 +7,7 @@ use axum::{
     Json as JsonBody, Router,
     extract::{Path, State, rejection::JsonRejection},
     http::StatusCode,
-    routing::{get, post},
+    routing::{get, post, put},
 };
 use connect_dynamics::dataverse::columns::TABLES;
 use serde_json::{Value as Json, json};
@@ -21,6 +21,7 @@ pub(super) fn router() -> Router<Dataverse> {
         .route("/stand-in/records/{entity_set}", post(add_records))
         .route("/stand-in/exchanges", get(exchanges))
         .route("/stand-in/faults", post(add_fault).delete(clear_faults))
+        .route("/stand-in/missing-privilege", put(miss_privilege))
 }
 
 async fn records(State(dataverse): State<Dataverse>) -> JsonBody<Json> {
@@ -89,4 +90,14 @@ fn unreadable(rejection: JsonRejection) -> Refused {
 async fn clear_faults(State(dataverse): State<Dataverse>) -> StatusCode {
     dataverse.faults.clear();
     StatusCode::NO_CONTENT
+}
+
+/// Takes a privilege from the application user (`"prvCreateActivity"`), or gives it back (`null`).
+async fn miss_privilege(
+    State(dataverse): State<Dataverse>,
+    body: Result<JsonBody<Option<String>>, JsonRejection>,
+) -> Result<StatusCode, Refused> {
+    let privilege = body.map_err(unreadable)?.0;
+    dataverse.set_missing_privilege(privilege.as_deref());
+    Ok(StatusCode::NO_CONTENT)
 }
