@@ -487,7 +487,10 @@ document.querySelector("[data-secret]")?.addEventListener("submit", async (event
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
     if (!response.ok) throw new Error(page.querySelector("main p")?.textContent ?? `The console answers ${response.status}.`);
     form.reset();
-    into.innerHTML = '<p class="notice good">It is in Secrets Manager. Test the connection now.</p>';
+    // What the secret is by now.
+    const state = page.querySelector("[data-secret]")?.closest("section").querySelector(".notice");
+    if (state) form.closest("section").querySelector(".notice").replaceWith(state);
+    into.innerHTML = '<p class="notice good">The client secret is in Secrets Manager. Test the connection now.</p>';
   } catch (error) {
     into.innerHTML = '<p class="error" role="alert"></p>';
     into.firstElementChild.textContent = error.message;

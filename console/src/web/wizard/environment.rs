@@ -155,7 +155,7 @@ pub(super) async fn test(
             let page = notice(
                 Tone::Bad,
                 &html! {
-                    p { strong { "The connection is not complete yet." } }
+                    p { strong { "The connection cannot be tried yet." } }
                     ul { @for problem in problems { li { (problem) } } }
                 },
             );
