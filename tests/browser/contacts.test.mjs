@@ -13,7 +13,7 @@ const call = (number, how) => flowCalls(system, number, how);
 const callsOf = async (number) => (await system.records("phonecalls")).filter((record) => record.phonenumber === number);
 const state = (page) => page.locator("h1 .badge").textContent();
 
-it("tells which privilege a contact waits for, and that it is delivered by itself once that is given", async (visit) => {
+it("tells which privilege a contact waits for", async (visit) => {
   const { page } = visit;
   await system.missPrivilege("prvCreateActivity");
   const contact = await call("+15555550111");

@@ -5,12 +5,14 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdir } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
+
+import { smaller } from "./png.mjs";
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
 const target = process.env.CARGO_TARGET_DIR ?? path.join(root, "target");
@@ -239,7 +241,8 @@ export async function picture(page, name) {
   await mkdir(folder, { recursive: true });
   const size = page.viewportSize();
   await page.setViewportSize({ width: 1280, height: 800 });
-  await page.screenshot({ path: path.join(folder, `console-${name}.png`), animations: "disabled", caret: "hide" });
+  const png = await page.screenshot({ animations: "disabled", caret: "hide" });
+  await writeFile(path.join(folder, `console-${name}.png`), smaller(png));
   await page.setViewportSize(size);
 }
 

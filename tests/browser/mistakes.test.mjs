@@ -25,7 +25,6 @@ it("tells of each wrong value of a connection what to do about it", async (visit
     ["Application (client) id", "c0c1d2e3-0000-4000-8000-00000000dead", "Entra ID gives a token failed", /What to do: Compare connection\.clientId, c0c1d2e3-0000-4000-8000-00000000dead/],
     ["Environment URI", "http://127.0.0.1:9", "The environment takes it failed", /127\.0\.0\.1:9 cannot be reached.* What to do: Compare connection\.environmentUri/],
     ["Environment URI", system.entra, "The environment takes it failed", /What to do: .*Compare connection\.environmentUri/],
-    ["Scope", "https://other.crm.dynamics.com/.default", "The environment takes it failed", /What to do: Connection\.scope must be the environment's own URI/],
   ]) {
     const field = page.getByLabel(label, { exact: true });
     const right = await field.inputValue();
@@ -37,8 +36,13 @@ it("tells of each wrong value of a connection what to do about it", async (visit
     await field.fill(right);
   }
   await page.getByLabel("Directory (tenant) id").fill("");
-  assert.match(await test(), /The connection is not complete yet.*tenantId: /);
+  assert.match(await test(), /The connection cannot be tried yet.*tenantId: /);
   await page.getByLabel("Directory (tenant) id").fill("b0c1d2e3-0000-4000-8000-00000000b001");
+  // A token for one environment is sent to no other host.
+  const scope = await page.getByLabel("Scope", { exact: true }).inputValue();
+  await page.getByLabel("Scope", { exact: true }).fill("https://other.crm.dynamics.com/.default");
+  assert.match(await test(), /scope: it asks for a token for other\.crm\.dynamics\.com, which would be sent to 127\.0\.0\.1/i);
+  await page.getByLabel("Scope", { exact: true }).fill(scope);
   assert.match(await test(), /The connection works/);
 });
 
@@ -76,7 +80,7 @@ it("does not take the secret's id for its value", async (visit) => {
   await visit.page.getByText("Set another one").click();
   await visit.page.getByLabel("Value", { exact: true }).fill("b0c1d2e3-0000-4000-8000-00000000b001");
   await visit.page.getByRole("button", { name: "Put it into Secrets Manager" }).click();
-  await visit.page.getByRole("heading", { name: "This cannot be used" }).waitFor();
+  await visit.page.getByText("This is the client secret's id, and not its value").waitFor();
 });
 
 it("keeps what is no JSON as it was typed, and says where it is wrong", async (visit) => {
@@ -163,7 +167,10 @@ it("says that a column stands twice, and saves nothing of it", async (visit) => 
   await page.waitForLoadState();
   await added.locator(".says").getByText("This column stands here twice.").waitFor();
   assert.equal(await added.locator("textarea").inputValue(), "Another subject");
+  // What is not saved is not left without a question.
+  visit.dialogs.push(true);
   assert.deepEqual(await document(visit, "twice"), before);
+  assert.deepEqual(visit.dialogsSeen, ["beforeunload: "]);
 });
 
 it("publishes nothing that is wrong, and leads to where it is wrong", async (visit) => {
