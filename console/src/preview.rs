@@ -552,7 +552,9 @@ impl Preview {
                     values.insert(format!("{place}.when"), "holds: the request is sent".into());
                     for request in requests {
                         let path = percent_decode_str(&request.path).decode_utf8_lossy();
-                        values.insert(format!("{place}.queryString"), path.into_owned());
+                        if path.contains(['(', '?', '/']) {
+                            values.insert(format!("{place}.queryString"), path.into_owned());
+                        }
                         let body = request.body.clone().unwrap_or_default();
                         for (name, value) in &body {
                             values.insert(format!("{place}.body.{name}"), shown(value));

@@ -96,7 +96,7 @@ fn unknown(error: &str) -> Verdict {
         Outcome::CannotBeChecked,
         format!("Dynamics could not be asked with your own AWS identity: {error}."),
     )
-    .mend("Where the functions reach Dynamics, your identity lacks the right to read the secret, or to use the key or the role, of the connection.")
+    .mend("See what is said of the connection. Where the functions reach Dynamics and this does not, your AWS identity lacks the right to read the secret, or to use the key or the role, of the connection.")
 }
 
 fn judge_marks(name: &str, marks: &[Mark]) -> Verdict {

@@ -368,12 +368,19 @@ fn card(number: usize, previewed: &Previewed, look: &Look) -> Markup {
 
 /// The longest address that is shown whole: a look-up for a phone number has dozens of comparisons.
 const LONGEST: usize = 300;
+/// How much of a look-up's is shown: it is not what somebody who configures a record wants to see first.
+const LONGEST_LOOK_UP: usize = 110;
 
 fn sent(request: &Request, root: &str) -> Markup {
     let url = format!("{root}{}", request.path);
     let readable = percent_decode_str(&url).decode_utf8_lossy().into_owned();
-    let is_long = readable.len() > LONGEST;
-    let short: String = readable.chars().take(LONGEST).collect();
+    let longest = if request.method == Method::Get {
+        LONGEST_LOOK_UP
+    } else {
+        LONGEST
+    };
+    let is_long = readable.chars().count() > longest;
+    let short: String = readable.chars().take(longest).collect();
     html! {
         p.address { strong { (request.method.as_str()) } " " code { (short) @if is_long { " ..." } } }
         @if let Some(body) = &request.body {
