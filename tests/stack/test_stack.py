@@ -276,9 +276,8 @@ class Deployed(unittest.TestCase):
         }
         path = LOGS / "configuration.json"
         path.write_text(json.dumps(configuration))
-        cls.run_command(
-            "save", TARGET / "debug" / "local", "save", "--table", cls.outputs["TableName"], "--config", path
-        )
+        tool = TARGET / "debug" / "connect-dynamics"
+        cls.run_command("apply", tool, "apply", "--stack", STACK, "--yes", path)
 
     def invoke(self, logical_id, payload):
         answer = self.client("lambda").invoke(
