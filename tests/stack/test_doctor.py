@@ -4,8 +4,8 @@ import json
 import subprocess
 import unittest
 
-from machine import PROJECT, TARGET
-from test_stack import BUCKET, CLIENT_SECRET, INSTANCE, STACK, Deployed, in_s3, instance_id
+from machine import LOGS, PROJECT, TARGET, event
+from test_stack import BUCKET, CLIENT_SECRET, CONTACT, INSTANCE, STACK, Deployed, in_s3, instance_id
 
 TOOL = TARGET / "debug" / "connect-dynamics"
 POLICY = PROJECT / "docs" / "operator-policy.json"
@@ -88,6 +88,22 @@ class Doctor(Deployed):
             for name, check in checks.items()
             if check["outcome"] in unwell and name != "redelivery-runs"
         }
+
+    def tool(self, *arguments):
+        return self.run_command("tool", TOOL, *arguments, "--stack", STACK)
+
+    def test_an_operator_sees_a_contact_and_what_is_in_force_and_forgets(self):
+        self.assertEqual(
+            json.loads(self.tool("export")), json.loads((LOGS / "configuration.json").read_text())
+        )
+        self.assertEqual(len(self.tool("export", "--versions").split()), 1)
+        self.invoke("ContactStart", event("contact-start"))
+        self.invoke("ContactEnd", event("contact-end"))
+        for found in [("--state", "delivered"), ("+1 (555) 555-0100",), (CONTACT, "--json")]:
+            with self.subTest(found):
+                self.assertIn(CONTACT, self.tool("contacts", *found))
+        self.assertIn("1 forgotten.", self.tool("forget", CONTACT, "--yes"))
+        self.assertNotIn(CONTACT, self.tool("contacts", "--state", "delivered"))
 
     def change(self, make, undo):
         make()
