@@ -24,6 +24,8 @@ pub struct Life {
     pub name: &'static str,
     pub title: &'static str,
     events: &'static [(Step, &'static str)],
+    /// The events of the leg before it, where it is a later leg.
+    before: &'static [(Step, &'static str)],
 }
 
 macro_rules! events {
@@ -37,6 +39,7 @@ pub const LIVES: [Life; 8] = [
     Life {
         name: "inbound",
         title: "Inbound call",
+        before: &[],
         events: events![
             ContactStart "contact-start.json",
             ContactAnswered "contact-answered.json",
@@ -48,6 +51,7 @@ pub const LIVES: [Life; 8] = [
     Life {
         name: "outbound",
         title: "Outbound call",
+        before: &[],
         events: events![
             ContactStart "outbound/01-contact-start.json",
             ContactAnswered "outbound/02-contact-answered.json",
@@ -59,6 +63,7 @@ pub const LIVES: [Life; 8] = [
     Life {
         name: "missed",
         title: "Missed call",
+        before: &[],
         events: events![
             ContactStart "missed/01-contact-start.json",
             ContactEnd "missed/02-contact-end.json",
@@ -68,6 +73,7 @@ pub const LIVES: [Life; 8] = [
     Life {
         name: "callback",
         title: "Callback",
+        before: &[],
         events: events![
             ContactStart "callback/01-contact-start.json",
             ContactAnswered "callback/02-contact-answered.json",
@@ -79,6 +85,11 @@ pub const LIVES: [Life; 8] = [
     Life {
         name: "transfer",
         title: "Transferred call",
+        before: events![
+            ContactStart "transfer/01-contact-start.json",
+            ContactAnswered "transfer/02-contact-answered.json",
+            ContactEnd "transfer/04-contact-end.json",
+        ],
         events: events![
             ContactStart "transfer/03-contact-start-second-leg.json",
             ContactAnswered "transfer/05-contact-answered-second-leg.json",
@@ -90,6 +101,7 @@ pub const LIVES: [Life; 8] = [
     Life {
         name: "chat",
         title: "Chat",
+        before: &[],
         events: events![
             ContactStart "chat/01-contact-start.json",
             ContactAnswered "chat/02-contact-answered.json",
@@ -102,6 +114,7 @@ pub const LIVES: [Life; 8] = [
     Life {
         name: "task",
         title: "Task",
+        before: &[],
         events: events![
             ContactStart "task/01-contact-start.json",
             ContactAnswered "task/02-contact-answered.json",
@@ -112,6 +125,7 @@ pub const LIVES: [Life; 8] = [
     Life {
         name: "email",
         title: "E-mail",
+        before: &[],
         events: events![
             ContactStart "email/01-contact-start.json",
             ContactAnswered "email/02-contact-answered.json",
@@ -186,39 +200,56 @@ pub fn life(name: &str) -> Option<&'static Life> {
 impl Life {
     /// The kind's events in their order, each with the step whose function it goes to.
     pub fn events(&self) -> Vec<(Step, Json)> {
-        let events = self.events.iter();
-        events
-            .map(|(step, text)| {
-                let event = serde_json::from_str(text);
-                (*step, event.expect("the sample events are JSON"))
-            })
-            .collect()
+        read(self.events)
     }
 
     /// The kind's events as if they happened now, of a contact with another id. A contact's id stands in an
     /// object's key too.
     pub fn events_of(&self, contact_id: Uuid, now: Timestamp) -> Vec<(Step, Json)> {
-        let events = self.events();
-        let Some(own) = events.first().and_then(|(_, event)| {
-            let id = event.pointer("/Details/ContactData/ContactId")?;
-            Some(id.as_str()?.to_owned())
-        }) else {
-            return events;
-        };
-        let began = events.iter().filter_map(|(_, event)| {
+        self.moved(self.events(), contact_id, now)
+    }
+
+    /// The events of the leg before that contact, where it is a later leg.
+    pub fn first_leg_of(&self, contact_id: Uuid, now: Timestamp) -> Vec<(Step, Json)> {
+        self.moved(read(self.before), contact_id, now)
+    }
+
+    /// The id of the leg before a contact of this kind; none where there is none.
+    pub fn first_leg(&self, contact_id: Uuid) -> Option<Uuid> {
+        (!self.before.is_empty()).then(|| Uuid::new_v5(&contact_id, b"first leg"))
+    }
+
+    fn moved(
+        &self,
+        events: Vec<(Step, Json)>,
+        contact_id: Uuid,
+        now: Timestamp,
+    ) -> Vec<(Step, Json)> {
+        let all = || read(self.before).into_iter().chain(self.events());
+        let began = all().filter_map(|(_, event)| {
             let record = event.get("InitiationTimestamp");
             let told = record.or_else(|| event.pointer("/detail/initiationTimestamp"))?;
             told.as_str()?.parse::<Timestamp>().ok()
         });
         let shift = began.min().map(|began| now.duration_since(began));
+        let id_of = |events: Vec<(Step, Json)>| {
+            let (_, event) = events.into_iter().next()?;
+            let id = event.pointer("/Details/ContactData/ContactId")?;
+            Some(id.as_str()?.to_owned())
+        };
+        let mut ids: Vec<(String, Uuid)> = Vec::new();
+        ids.extend(id_of(self.events()).map(|own| (own, contact_id)));
+        ids.extend(id_of(read(self.before)).zip(self.first_leg(contact_id)));
         let change = |text: &str| {
             if let (Some(shift), Ok(time)) = (shift, text.parse::<Timestamp>()) {
                 return shifted(time, shift);
             }
-            text.replace(&own, &contact_id.to_string())
+            let replace =
+                |text: String, (old, new): &(String, Uuid)| text.replace(old, &new.to_string());
+            ids.iter().fold(text.to_owned(), replace)
         };
+        let events = events.into_iter();
         events
-            .into_iter()
             .map(|(step, mut event)| {
                 change_texts(&mut event, &change);
                 (step, event)
@@ -234,6 +265,16 @@ impl Life {
         });
         id.unwrap_or_default()
     }
+}
+
+fn read(events: &[(Step, &str)]) -> Vec<(Step, Json)> {
+    let events = events.iter();
+    events
+        .map(|(step, text)| {
+            let event = serde_json::from_str(text);
+            (*step, event.expect("the sample events are JSON"))
+        })
+        .collect()
 }
 
 fn shifted(time: Timestamp, shift: SignedDuration) -> String {
@@ -462,6 +503,17 @@ mod tests {
                 assert_eq!(task.contact.id, id, "{} {step}", life.name);
                 let is_old = text.contains("\"2026-02-04T");
                 assert!(!is_old, "{} {step}: {text}", life.name);
+            }
+            let first = life.first_leg(id);
+            assert_eq!(first.is_some(), life.name == "transfer");
+            for (step, event) in life.first_leg_of(id, now) {
+                let task = Task::read(step, event, &Folders::default()).unwrap();
+                assert_eq!(Some(task.contact.id), first, "{} {step}", life.name);
+            }
+            for (_, event) in life.events_of(id, now) {
+                let told = event.pointer("/Details/ContactData/InitialContactId");
+                let told = told.filter(|_| first.is_some()).and_then(Json::as_str);
+                assert!(told.is_none_or(|told| told == first.unwrap().to_string()));
             }
         }
     }

@@ -52,6 +52,8 @@ const MOST_RUNS: usize = 50;
 #[derive(Debug, Clone)]
 struct Run {
     contact_id: Uuid,
+    /// The leg before it, where it is a later leg.
+    first_leg: Option<Uuid>,
     /// What was in force when it was placed, and where its records are looked for afterwards.
     integration: Arc<Integration>,
     title: &'static str,
@@ -317,7 +319,8 @@ fn events(
     now: Timestamp,
 ) -> Vec<Sent> {
     let mut events = Vec::new();
-    for (step, mut event) in life.events_of(contact_id, now) {
+    let first_leg = life.first_leg_of(contact_id, now);
+    for (step, mut event) in first_leg.into_iter().chain(life.events_of(contact_id, now)) {
         changes.apply(&mut event);
         if let Some(parameters) = event.pointer_mut("/Details/Parameters")
             && let Some(parameters) = parameters.as_object_mut()
@@ -379,6 +382,7 @@ pub(super) async fn place(
     let integration = Arc::new(integration);
     let run = app.trials.add(Run {
         contact_id,
+        first_leg: life.first_leg(contact_id),
         integration: integration.clone(),
         title: life.title,
         published_at,
@@ -414,24 +418,42 @@ async fn carry_out(app: Shared, run: Arc<Mutex<Run>>) {
 /// Only records are deleted whose id is made of this contact's id. What was found, is another contact's, or is
 /// shared by several, such as a customer who was created, stays and is named.
 async fn delete(app: &App, run: &Mutex<Run>) {
-    let (contact_id, integration) = {
+    let (ids, integration) = {
         let run = lock(run);
-        (run.contact_id, run.integration.clone())
+        let ids: Vec<Uuid> = [Some(run.contact_id), run.first_leg]
+            .into_iter()
+            .flatten()
+            .collect();
+        (ids, run.integration.clone())
     };
     let mut cleaned = Vec::new();
+    for id in &ids {
+        delete_contact(app, &integration, *id, &ids, &mut cleaned).await;
+    }
+    lock(run).cleaned = cleaned;
+}
+
+/// Deletes what a contact has made. Records of the other contacts of the same test are theirs to delete.
+async fn delete_contact(
+    app: &App,
+    integration: &Integration,
+    contact_id: Uuid,
+    of_test: &[Uuid],
+    cleaned: &mut Vec<Result<String, String>>,
+) {
     let stored = match app.deployment.store.load(contact_id).await {
         Ok(Some(stored)) => stored,
         Ok(None) => return,
         Err(error) => {
-            lock(run).cleaned.push(Err(error.to_string()));
+            cleaned.push(Err(error.to_string()));
             return;
         }
     };
     let history = &stored.history;
     if history.count(RequestState::Pending) > 0 {
-        lock(run).cleaned = vec![Err(
+        cleaned.push(Err(
             "something of the contact is still pending, and would be made after all; delete it when everything is delivered or has failed".into(),
-        )];
+        ));
         return;
     }
     let environment = app.environment(integration.connection());
@@ -449,9 +471,13 @@ async fn delete(app: &App, run: &Mutex<Run>) {
             continue;
         };
         if is_delivered && request.record_id != Some(id) {
-            cleaned.push(Ok(format!(
-                "the record of {key} stays: it is another contact's, or was there before"
-            )));
+            let is_of_test =
+                |other: &Uuid| integration.own_record_id(*other, key) == request.record_id;
+            if !of_test.iter().any(is_of_test) {
+                cleaned.push(Ok(format!(
+                    "the record of {key} stays: it is another contact's, or was there before"
+                )));
+            }
             continue;
         }
         let name = &table.logical_name;
@@ -471,22 +497,21 @@ async fn delete(app: &App, run: &Mutex<Run>) {
             }
         }
     }
-    if is_all_gone {
-        cleaned.push(match app.deployment.store.forget(contact_id).await {
-            Ok(Forgotten::Gone(_) | Forgotten::Unknown) => {
-                Ok("what was remembered of the contact is deleted".to_owned())
-            }
-            Ok(Forgotten::InUse(until)) => Err(format!(
-                "the contact is still remembered: a function is at work on it until {until}"
-            )),
-            Err(error) => Err(format!("the contact is still remembered: {error}")),
-        });
-    } else {
+    if !is_all_gone {
         cleaned.push(Err(
             "what is remembered of the contact was kept, so that it can be tried again".into(),
         ));
+        return;
     }
-    lock(run).cleaned = cleaned;
+    cleaned.push(match app.deployment.store.forget(contact_id).await {
+        Ok(Forgotten::Gone(_) | Forgotten::Unknown) => Ok(format!(
+            "what was remembered of the contact {contact_id} is deleted"
+        )),
+        Ok(Forgotten::InUse(until)) => Err(format!(
+            "the contact is still remembered: a function is at work on it until {until}"
+        )),
+        Err(error) => Err(format!("the contact is still remembered: {error}")),
+    });
 }
 
 fn find(app: &App, id: &str) -> Result<Arc<Mutex<Run>>, PageError> {
