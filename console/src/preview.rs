@@ -76,7 +76,7 @@ pub struct Walk<'a> {
     history: History,
     now: Timestamp,
     previewed: Vec<Previewed>,
-    /// The pages that open, by the step after which they do.
+    /// The page that opens for the agent, after contact-answered.
     page: Option<Result<(String, &'static str), String>>,
     heard: Vec<Step>,
 }

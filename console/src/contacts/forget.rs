@@ -2,7 +2,7 @@
 //!
 //! Owns what is said of both. What goes is the contact's item in the table. What stays are its records in
 //! Dynamics, its files in S3 and what Amazon Connect keeps of it, and, for as long as AWS keeps them, the
-//! table's backups.
+//! functions' logs and the table's backups.
 
 use std::time::Duration;
 
@@ -20,9 +20,10 @@ use super::{Integrations, Record};
 use crate::deployment::Deployment;
 
 /// What forgetting does not reach, in words.
-pub const STAYS: [&str; 4] = [
+pub const STAYS: [&str; 5] = [
     "Its records in Dynamics. Delete them there, by the links.",
     "Recordings, transcripts and analyses in S3, and the contact in Amazon Connect.",
+    "The functions' logs, for as long as the stack keeps them (LogRetentionDays).",
     "For up to 35 days, the backups of the table that point-in-time recovery keeps.",
     "An event of the contact that comes later begins anew: forget contacts that are over.",
 ];

@@ -44,7 +44,7 @@ pub(super) struct Guard {
 #[derive(Debug)]
 struct Inner {
     port: u16,
-    /// 122 bits of chance, each.
+    /// 244 bits of chance, each.
     token: String,
     session: String,
     is_used: AtomicBool,

@@ -98,7 +98,7 @@ async fn secret_card(app: &App, editing: &Editing, secret: &str) -> Markup {
     }
 }
 
-/// Puts a client secret into the secret that the draft names.
+/// Puts a client secret into the secret that the form names, which is the one that its page has shown.
 pub(super) async fn save_secret(
     State(app): State<Shared>,
     Path(name): Path<String>,

@@ -21,7 +21,7 @@ use connect_dynamics::{
     integration::Integration,
     recording::{ObjectKind, RecordedObject},
     step::Step,
-    store::{recent::Forgotten, versions::Version},
+    store::{Stored, recent::Forgotten, versions::Version},
 };
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
@@ -415,8 +415,8 @@ async fn carry_out(app: Shared, run: Arc<Mutex<Run>>) {
 
 /// Deletes what a test contact has made: its records in Dynamics, the last one first, and its history.
 ///
-/// Only records are deleted whose id is made of this contact's id. What was found, is another contact's, or is
-/// shared by several, such as a customer who was created, stays and is named.
+/// Only records are deleted whose id is made of this contact's id. What was found or updated stays. A customer who
+/// was created, and a record that is another contact's, stay and are named.
 async fn delete(app: &App, run: &Mutex<Run>) {
     let (ids, integration) = {
         let run = lock(run);
@@ -427,8 +427,21 @@ async fn delete(app: &App, run: &Mutex<Run>) {
         (ids, run.integration.clone())
     };
     let mut cleaned = Vec::new();
+    // What is pending of one contact may need the other's record.
+    for id in &ids {
+        let stored = app.deployment.store.load(*id).await;
+        let is_pending = |stored: Stored| stored.history.count(RequestState::Pending) > 0;
+        if stored.is_ok_and(|stored| stored.is_some_and(is_pending)) {
+            let why = "something of the contact is still pending, and would be made after all; delete it when everything is delivered or has failed";
+            lock(run).cleaned = vec![Err(why.to_owned())];
+            return;
+        }
+    }
     for id in &ids {
         delete_contact(app, &integration, *id, &ids, &mut cleaned).await;
+    }
+    if cleaned.is_empty() {
+        cleaned.push(Ok("nothing is known of the contact any more".to_owned()));
     }
     lock(run).cleaned = cleaned;
 }
@@ -450,12 +463,6 @@ async fn delete_contact(
         }
     };
     let history = &stored.history;
-    if history.count(RequestState::Pending) > 0 {
-        cleaned.push(Err(
-            "something of the contact is still pending, and would be made after all; delete it when everything is delivered or has failed".into(),
-        ));
-        return;
-    }
     let environment = app.environment(integration.connection());
     let mut is_all_gone = true;
     for (key, request) in history.in_order().into_iter().rev() {
