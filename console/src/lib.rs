@@ -6,6 +6,7 @@
 //! | [`aws`] | signed calls of AWS's services |
 //! | [`draft`], [`form`] | what is being edited, and the way from a step's document to its form and back |
 //! | [`sample`], [`preview`] | sample contacts, and what would be sent for one |
+//! | `trial` | a test contact, and what is deleted of it |
 //! | [`environment`] | a Dynamics environment: whether it is reached, what it holds, what it would refuse |
 //! | [`contacts`] | contacts: how they are found, what became of each, delivering again, forgetting |
 //! | [`doctor`] | looking at a deployment from end to end, and what to mend |
@@ -23,4 +24,5 @@ pub mod environment;
 pub mod form;
 pub mod preview;
 pub mod sample;
+mod trial;
 pub mod web;

@@ -29,7 +29,6 @@ use tokio::net::TcpListener;
 
 use self::guard::Guard;
 pub(crate) use self::page::{PageError, Section, Shown, Tone, badge, count, notice, page, time};
-use self::wizard::Trials;
 use crate::{deployment::Deployment, environment::Environment, sample::Sample};
 use connect_dynamics::configuration::Connection;
 
@@ -42,7 +41,7 @@ pub(crate) struct App {
     /// The environments that were asked, by their connections, with what they told.
     environments: Mutex<BTreeMap<String, Arc<Environment>>>,
     /// The test contacts that were placed.
-    pub(crate) trials: Trials,
+    pub(crate) trials: crate::trial::Trials,
 }
 
 impl App {
@@ -81,7 +80,7 @@ impl Console {
             deployment,
             samples: Mutex::default(),
             environments: Mutex::default(),
-            trials: Trials::default(),
+            trials: crate::trial::Trials::default(),
         });
         Ok(Console {
             address,

@@ -10,7 +10,8 @@
 //! | [`environment`] | what the environment says of it, and the client secret |
 //! | [`step`] | the steps with their requests |
 //! | [`preview`] | what a step would send, beside its form |
-//! | [`trial`] | one request sent, and a whole test contact |
+//! | [`send`] | one request of a step, sent |
+//! | [`trial`] | a test contact |
 //! | [`settings`] | the other settings, and the whole document as JSON |
 //! | [`publish`] | the difference, publishing, earlier versions |
 //! | [`fields`] | the parts that forms are made of |
@@ -21,6 +22,7 @@ mod environment;
 mod fields;
 mod preview;
 mod publish;
+mod send;
 mod settings;
 mod step;
 mod trial;
@@ -49,8 +51,6 @@ use crate::{
     sample::Sample,
 };
 
-pub(super) use self::trial::Trials;
-
 pub(super) fn router() -> Router<Shared> {
     Router::new()
         .route("/integrations/new", get(begin::new).post(begin::create))
@@ -71,7 +71,7 @@ pub(super) fn router() -> Router<Shared> {
             "/integrations/{name}/steps/{step}/marks",
             post(environment::marks),
         )
-        .route("/integrations/{name}/steps/{step}/send", post(trial::send))
+        .route("/integrations/{name}/steps/{step}/send", post(send::send))
         .route(
             "/integrations/{name}/try",
             get(trial::show).post(trial::place),

@@ -1,220 +1,26 @@
-//! Trying it: one request of a step, or a whole test contact through the functions.
-//!
-//! Owns what was tried. Both write to the environment, and say so before. A test contact goes the way of a real
-//! one: its events are sent to the functions, with the configuration in force. What it has made can be deleted
-//! afterwards.
+//! Placing a test contact: the page that asks for it, and the page that shows how it goes.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
+use std::sync::{Arc, Mutex};
 
 use axum::{
-    Form, Json as JsonBody,
+    Form,
     extract::{Path, RawQuery, State},
     response::{IntoResponse, Response},
 };
-use connect_dynamics::{
-    dataverse::Method,
-    history::{RequestKey, State as RequestState},
-    integration::Integration,
-    recording::{ObjectKind, RecordedObject},
-    step::Step,
-    store::{Stored, recent::Forgotten, versions::Version},
-};
+use connect_dynamics::{integration::Integration, store::versions::Version};
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
-use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::{
-    App, Editing, PageError, Section, Shared, Tone,
-    environment::{sentence, usable},
-    notice, page, sample, see,
-    step::{form_of, parse},
+    App, PageError, Section, Shared, Tone, environment::sentence, notice, page, sample, see,
 };
 use crate::{
-    form::{Pairs, StepForm, filled},
-    preview::{Walk, is_made_up},
-    sample::{Changes, LIVES, Life, SampleSource, life},
+    form::{Pairs, filled},
+    sample::{Changes, LIVES, life},
+    trial::{self, Run, Sent, lock},
     web::Shown,
 };
-
-/// The test contacts that were placed.
-#[derive(Debug, Default)]
-pub(crate) struct Trials(Mutex<BTreeMap<Uuid, Arc<Mutex<Run>>>>);
-
-/// No more of them are remembered.
-const MOST_RUNS: usize = 50;
-
-/// A test contact. Its id is the contact's.
-#[derive(Debug, Clone)]
-struct Run {
-    contact_id: Uuid,
-    /// The leg before it, where it is a later leg.
-    first_leg: Option<Uuid>,
-    /// What was in force when it was placed, and where its records are looked for afterwards.
-    integration: Arc<Integration>,
-    title: &'static str,
-    /// When that was published.
-    published_at: Option<Timestamp>,
-    started_at: Timestamp,
-    events: Vec<Sent>,
-    is_over: bool,
-    cleans_up: bool,
-    /// What was deleted, or why something was not.
-    cleaned: Vec<Result<String, String>>,
-}
-
-/// An event of a test contact.
-#[derive(Debug, Clone)]
-struct Sent {
-    step: Step,
-    event: Json,
-    reply: Option<Result<Json, String>>,
-    took: Duration,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Trials {
-    fn get(&self, id: Uuid) -> Option<Arc<Mutex<Run>>> {
-        lock(&self.0).get(&id).cloned()
-    }
-
-    fn add(&self, run: Run) -> Arc<Mutex<Run>> {
-        let mut runs = lock(&self.0);
-        while runs.len() >= MOST_RUNS {
-            let oldest = runs.iter().min_by_key(|(_, run)| lock(run).started_at);
-            let Some(oldest) = oldest.map(|(id, _)| *id) else {
-                break;
-            };
-            runs.remove(&oldest);
-        }
-        let id = run.contact_id;
-        let run = Arc::new(Mutex::new(run));
-        runs.insert(id, run.clone());
-        run
-    }
-}
-
-/// Sends a request of a step, as it is filled in, for the sample contact.
-pub(super) async fn send(
-    State(app): State<Shared>,
-    Path((name, step)): Path<(String, String)>,
-    Form(pairs): Form<Pairs>,
-) -> Result<JsonBody<Json>, PageError> {
-    let step = parse(&step)?;
-    let key: RequestKey = filled(&pairs, "send")
-        .parse()
-        .map_err(PageError::BadRequest)?;
-    let mut editing = Editing::load(&app, &name).await?;
-    let form = StepForm::read(&pairs, &form_of(&editing, step));
-    editing.edited.set_step(step, form.json(step), true);
-    let told = |tone, text: &str| {
-        let markup = notice(tone, &html! { p { (text) } });
-        Ok(JsonBody(json!({"told": markup.into_string()})))
-    };
-    let connection = match usable(&editing) {
-        Ok(connection) => connection,
-        Err(problems) => {
-            let problems = problems.join("; ");
-            return told(
-                Tone::Bad,
-                &format!("The connection is not complete yet: {problems}"),
-            );
-        }
-    };
-    let Ok(integration) = editing.edited.for_preview(step) else {
-        return told(Tone::Bad, "Mend what is marked in red first.");
-    };
-    if !form.problems().is_empty() {
-        return told(Tone::Bad, "Mend what is marked in red first.");
-    }
-    let sample = sample(&app, &name);
-    if filled(&pairs, "sample") != sample.id.to_string() {
-        return told(
-            Tone::Warn,
-            "The sample contact was changed in another window. Look at what would be sent now, and send it again.",
-        );
-    }
-    let preview = Walk::new(&integration, &sample, Timestamp::now()).step(step);
-    let previewed = preview.requests.into_iter().find(|it| it.key == key);
-    let Some(previewed) = previewed.filter(|it| !it.requests().is_empty()) else {
-        return told(Tone::Warn, "Nothing is sent for this sample contact.");
-    };
-    let writes = previewed
-        .requests()
-        .iter()
-        .any(|request| request.method != Method::Get);
-    if writes && matches!(sample.source, SampleSource::Contact(_)) {
-        return told(
-            Tone::Bad,
-            "The sample is a contact that was recorded: this would change its record in Dynamics. Choose a made-up sample contact to send it.",
-        );
-    }
-    if previewed.requests().iter().any(is_made_up) {
-        return told(
-            Tone::Warn,
-            "This request names a record that this preview has made up, such as the customer. Send the requests before it first; what Dynamics answers is then used here.",
-        );
-    }
-    let environment = app.environment(&connection);
-    let operator = app.deployment.operator().await;
-    let mut answers = Vec::new();
-    for request in previewed.requests() {
-        eprintln!(
-            "{operator} sends a {} to {} from the wizard",
-            request.method.as_str(),
-            connection.environment_uri
-        );
-        match environment.send(request).await {
-            Ok(answer) => answers.push(answer),
-            Err(error) => {
-                let detail = error.detail().filter(|detail| !detail.is_empty());
-                let markup = notice(
-                    Tone::Bad,
-                    &html! {
-                        p { strong { "Dynamics has not taken it. " } (sentence(&error.to_string())) }
-                        @if let Some(detail) = detail { p.small { "Dynamics says: " (detail) } }
-                    },
-                );
-                return Ok(JsonBody(json!({"told": markup.into_string()})));
-            }
-        }
-    }
-    let was_there = answers.iter().any(|answer| answer.was_there);
-    let status = answers.last().map_or(0, |answer| answer.status);
-    let read = previewed.read(&integration, &answers);
-    let (record, told) = match read {
-        Err(reason) => (None, format!("Dynamics has answered {status}: {reason}.")),
-        Ok((id, body)) => {
-            let mut samples = lock(&app.samples);
-            if let Some(sample) = samples.get_mut(&name) {
-                sample.answers.insert(key.to_string(), (id, body));
-            }
-            let told = if was_there {
-                "The record was there already, from an earlier try. Dynamics has it as it was; choose a new sample contact to make another."
-            } else {
-                "Dynamics has taken it. What it has answered is used in the previews of the steps that follow."
-            };
-            (id, told.to_owned())
-        }
-    };
-    let link = record.zip(previewed.table.as_ref());
-    let link = link.map(|(id, table)| integration.connection().record_url(&table.logical_name, id));
-    let markup = notice(
-        Tone::Good,
-        &html! {
-            p { strong { "Status " (status) ". " } (told) }
-            @if let Some(url) = link { p { a href=(url) target="_blank" rel="noopener" { "Open the record in Dynamics" } } }
-        },
-    );
-    Ok(JsonBody(json!({"told": markup.into_string()})))
-}
 
 /// The integration in force, whose functions a test contact goes through.
 async fn in_force(
@@ -309,55 +115,6 @@ pub(super) async fn show(State(app): State<Shared>, Path(name): Path<String>) ->
     ))
 }
 
-/// The events of a test contact. Files of what was said are not there, so events of objects whose step reads one
-/// are left out.
-fn events(
-    life: &Life,
-    contact_id: Uuid,
-    integration: &Integration,
-    changes: &Changes,
-    now: Timestamp,
-) -> Vec<Sent> {
-    let mut events = Vec::new();
-    let first_leg = life.first_leg_of(contact_id, now);
-    for (step, mut event) in first_leg.into_iter().chain(life.events_of(contact_id, now)) {
-        changes.apply(&mut event);
-        if let Some(parameters) = event.pointer_mut("/Details/Parameters")
-            && let Some(parameters) = parameters.as_object_mut()
-        {
-            parameters.insert("integration".into(), integration.name().into());
-        }
-        if let Some(bucket) = &integration.connection().recording_bucket
-            && let Some(name) = event.pointer_mut("/detail/bucket/name")
-        {
-            *name = bucket.as_str().into();
-        }
-        if step == Step::RecordingAvailable {
-            let object = RecordedObject {
-                kind: ObjectKind::Recording,
-                bucket: String::new(),
-                key: String::new(),
-                url: String::new(),
-            };
-            let key = RequestKey::of_object(step, &object);
-            let names = integration.configuration().steps.get(step);
-            let names = names.into_iter().flat_map(|view| view.requests);
-            let named = names.filter_map(|(_, request)| Some(key.named(request.name.as_ref()?)));
-            let reads = |key: &RequestKey| integration.reads_conversation(key);
-            if reads(&key) || named.into_iter().any(|key| reads(&key)) {
-                continue;
-            }
-        }
-        events.push(Sent {
-            step,
-            event,
-            reply: None,
-            took: Duration::ZERO,
-        });
-    }
-    events
-}
-
 /// Places a test contact.
 pub(super) async fn place(
     State(app): State<Shared>,
@@ -387,138 +144,17 @@ pub(super) async fn place(
         title: life.title,
         published_at,
         started_at: now,
-        events: events(life, contact_id, &integration, &changes, now),
+        events: trial::events(life, contact_id, &integration, &changes, now),
         is_over: false,
         cleans_up: !filled(&pairs, "clean").is_empty(),
         cleaned: Vec::new(),
     });
-    tokio::spawn(carry_out(app.clone(), run));
-    Ok(see(&format!("/integrations/{name}/try/{contact_id}")))
-}
-
-async fn carry_out(app: Shared, run: Arc<Mutex<Run>>) {
-    let number = lock(&run).events.len();
-    for index in 0..number {
-        let sent = lock(&run).events[index].clone();
-        let began = Instant::now();
-        let reply = app.deployment.invoke(sent.step.as_str(), &sent.event).await;
-        let mut run = lock(&run);
-        run.events[index].took = began.elapsed();
-        run.events[index].reply = Some(reply.map_err(|error| error.to_string()));
-    }
-    let cleans_up = lock(&run).cleans_up;
-    if cleans_up {
-        delete(&app, &run).await;
-    }
-    lock(&run).is_over = true;
-}
-
-/// Deletes what a test contact has made: its records in Dynamics, the last one first, and its history.
-///
-/// Only records are deleted whose id is made of this contact's id. What was found or updated stays. A customer who
-/// was created, and a record that is another contact's, stay and are named.
-async fn delete(app: &App, run: &Mutex<Run>) {
-    let (ids, integration) = {
-        let run = lock(run);
-        let ids: Vec<Uuid> = [Some(run.contact_id), run.first_leg]
-            .into_iter()
-            .flatten()
-            .collect();
-        (ids, run.integration.clone())
-    };
-    let mut cleaned = Vec::new();
-    // What is pending of one contact may need the other's record.
-    for id in &ids {
-        let stored = app.deployment.store.load(*id).await;
-        let is_pending = |stored: Stored| stored.history.count(RequestState::Pending) > 0;
-        if stored.is_ok_and(|stored| stored.is_some_and(is_pending)) {
-            let why = "something of the contact is still pending, and would be made after all; delete it when everything is delivered or has failed";
-            lock(run).cleaned = vec![Err(why.to_owned())];
-            return;
-        }
-    }
-    for id in &ids {
-        delete_contact(app, &integration, *id, &ids, &mut cleaned).await;
-    }
-    if cleaned.is_empty() {
-        cleaned.push(Ok("nothing is known of the contact any more".to_owned()));
-    }
-    lock(run).cleaned = cleaned;
-}
-
-/// Deletes what a contact has made. Records of the other contacts of the same test are theirs to delete.
-async fn delete_contact(
-    app: &App,
-    integration: &Integration,
-    contact_id: Uuid,
-    of_test: &[Uuid],
-    cleaned: &mut Vec<Result<String, String>>,
-) {
-    let stored = match app.deployment.store.load(contact_id).await {
-        Ok(Some(stored)) => stored,
-        Ok(None) => return,
-        Err(error) => {
-            cleaned.push(Err(error.to_string()));
-            return;
-        }
-    };
-    let history = &stored.history;
-    let environment = app.environment(integration.connection());
-    let mut is_all_gone = true;
-    for (key, request) in history.in_order().into_iter().rev() {
-        let own = integration.own_record_id(contact_id, key);
-        let is_delivered = request.state == RequestState::Delivered;
-        let (Some(id), Some(table)) = (own, integration.table(key)) else {
-            if key.request() == Some("new-customer") && is_delivered {
-                let id = request.record_id.unwrap_or_default();
-                cleaned.push(Ok(format!(
-                    "the customer {id}, who was created, stays: other contacts of the same number share this record"
-                )));
-            }
-            continue;
-        };
-        if is_delivered && request.record_id != Some(id) {
-            let is_of_test =
-                |other: &Uuid| integration.own_record_id(*other, key) == request.record_id;
-            if !of_test.iter().any(is_of_test) {
-                cleaned.push(Ok(format!(
-                    "the record of {key} stays: it is another contact's, or was there before"
-                )));
-            }
-            continue;
-        }
-        let name = &table.logical_name;
-        match environment.delete(&table.entity_set, id).await {
-            Ok(true) => cleaned.push(Ok(format!("{name} {id} is deleted in Dynamics"))),
-            // What has failed was not made as a rule.
-            Ok(false) if !is_delivered => {}
-            Ok(false) => {
-                is_all_gone = false;
-                cleaned.push(Err(format!(
-                    "there is no {name} {id} in Dynamics: it was deleted by somebody, or a function has made it by a configuration that is not in force any more"
-                )));
-            }
-            Err(error) => {
-                is_all_gone = false;
-                cleaned.push(Err(format!("{name} {id} is still in Dynamics: {error}")));
-            }
-        }
-    }
-    if !is_all_gone {
-        cleaned.push(Err(
-            "what is remembered of the contact was kept, so that it can be tried again".into(),
-        ));
-        return;
-    }
-    cleaned.push(match app.deployment.store.forget(contact_id).await {
-        Ok(Forgotten::Gone(_) | Forgotten::Unknown) => Ok(format!(
-            "what was remembered of the contact {contact_id} is deleted"
-        )),
-        Ok(Forgotten::InUse(until)) => Err(format!(
-            "the contact is still remembered: a function is at work on it until {until}"
-        )),
-        Err(error) => Err(format!("the contact is still remembered: {error}")),
+    let working = app.clone();
+    tokio::spawn(async move {
+        let environment = working.environment(integration.connection());
+        trial::carry_out(&working.deployment, &environment, &run).await;
     });
+    Ok(see(&format!("/integrations/{name}/try/{contact_id}")))
 }
 
 fn find(app: &App, id: &str) -> Result<Arc<Mutex<Run>>, PageError> {
@@ -650,6 +286,8 @@ pub(super) async fn clean(
             "The test contact is still on its way.".into(),
         ));
     }
-    delete(&app, &run).await;
+    let integration = lock(&run).integration.clone();
+    let environment = app.environment(integration.connection());
+    trial::delete(&app.deployment, &environment, &run).await;
     Ok(see(&format!("/integrations/{name}/try/{id}")))
 }
