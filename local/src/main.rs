@@ -413,9 +413,12 @@ async fn serve(
     );
     println!("\nThe functions' log:");
     let mut printed = 0;
+    // One for all rounds: a signal that comes while lines are printed would meet nobody.
+    let interrupted = tokio::signal::ctrl_c();
+    tokio::pin!(interrupted);
     loop {
         tokio::select! {
-            _ = tokio::signal::ctrl_c() => return Ok(ExitCode::SUCCESS),
+            _ = &mut interrupted => return Ok(ExitCode::SUCCESS),
             () = tokio::time::sleep(std::time::Duration::from_millis(200)) => {
                 let logs = system.lambda.logs();
                 for line in logs.iter().skip(printed) {

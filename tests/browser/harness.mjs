@@ -71,7 +71,9 @@ async function startSystem({ empty, scenery = [] }) {
     async stop() {
       process.off("exit", kill);
       child.kill("SIGINT");
+      const late = setTimeout(kill, PATIENCE);
       await ended;
+      clearTimeout(late);
     },
   };
 }
