@@ -35,6 +35,15 @@ function showChosen() {
 document.addEventListener("change", showChosen);
 showChosen();
 
+// Posts fields to the console. What it refuses is an error with the words of its page.
+async function post(address, fields) {
+  const response = await fetch(address, { method: "POST", body: new URLSearchParams(fields) });
+  const text = await response.text();
+  if (response.ok) return text;
+  const page = new DOMParser().parseFromString(text, "text/html");
+  throw new Error(page.querySelector("main p")?.textContent ?? `The console answers ${response.status}.`);
+}
+
 // A button that asks the console for something that takes a while, with the wizard's form.
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-post]");
@@ -45,13 +54,7 @@ document.addEventListener("click", async (event) => {
   into.innerHTML = '<p class="busy"></p>';
   into.firstElementChild.textContent = button.dataset.busy;
   try {
-    const response = await fetch(button.dataset.post, { method: "POST", body: new URLSearchParams(new FormData(form)) });
-    const text = await response.text();
-    if (response.ok) into.innerHTML = text;
-    else {
-      const page = new DOMParser().parseFromString(text, "text/html");
-      throw new Error(page.querySelector("main p")?.textContent ?? `it answers ${response.status}`);
-    }
+    into.innerHTML = await post(button.dataset.post, new FormData(form));
   } catch (error) {
     into.innerHTML = '<p class="error" role="alert"></p>';
     into.firstElementChild.textContent = `The console could not do it: ${error.message}`;

@@ -332,10 +332,10 @@ if (preview) {
   sample?.append(says);
   const choose = async () => {
     says.textContent = "";
-    const response = await fetch(sample.action, { method: "POST", body: new URLSearchParams(new FormData(sample)) });
-    if (!response.ok) {
-      const page = new DOMParser().parseFromString(await response.text(), "text/html");
-      says.textContent = page.querySelector("main p")?.textContent ?? `The console answers ${response.status}.`;
+    try {
+      await post(sample.action, new FormData(sample));
+    } catch (error) {
+      says.textContent = error.message;
       return;
     }
     refresh();
@@ -483,9 +483,7 @@ document.querySelector("[data-secret]")?.addEventListener("submit", async (event
   if (named) body.set("clientSecretId", named.value);
   into.innerHTML = '<p class="busy">Writing it ...</p>';
   try {
-    const response = await fetch(form.action, { method: "POST", body });
-    const page = new DOMParser().parseFromString(await response.text(), "text/html");
-    if (!response.ok) throw new Error(page.querySelector("main p")?.textContent ?? `The console answers ${response.status}.`);
+    const page = new DOMParser().parseFromString(await post(form.action, body), "text/html");
     form.reset();
     // What the secret is by now.
     const state = page.querySelector("[data-secret]")?.closest("section").querySelector(".notice");

@@ -225,15 +225,15 @@ impl Edited {
         if let (Some(said), true) = (self.step(step), !self.is_on(step)) {
             document["steps"][step.as_str()] = said.clone();
         }
-        for _ in 0..=Step::ALL.len() + 2 {
-            let all = remarks(&document);
-            let errors: Vec<Remark> = all.into_iter().filter(|remark| remark.is_error).collect();
-            if errors.is_empty() {
-                break;
-            }
-            let own = format!("steps.{step}");
-            let (ours, others): (Vec<_>, Vec<_>) =
-                errors.into_iter().partition(|it| is_below(&it.place, &own));
+        let own = format!("steps.{step}");
+        // Each round takes something out of the document, or is the last.
+        loop {
+            let errors = match Integration::load(&document.to_string()) {
+                Ok(integration) => return Ok(integration),
+                Err(error) => error.0,
+            };
+            let errors = errors.iter().map(|problem| remark(problem, true));
+            let (ours, others): (Vec<_>, Vec<_>) = errors.partition(|it| is_below(&it.place, &own));
             if others.is_empty() {
                 return Err(ours);
             }
@@ -259,10 +259,6 @@ impl Edited {
                 return Err(others);
             }
         }
-        Integration::load(&document.to_string()).map_err(|error| {
-            let problems = error.0.iter();
-            problems.map(|problem| remark(problem, true)).collect()
-        })
     }
 }
 

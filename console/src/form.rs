@@ -141,13 +141,9 @@ pub const OPENINGS: [(&str, &str); 3] = [
     ("record", "the contact's record"),
 ];
 
-/// A value as it stands in an input: a text as it is, anything else as JSON.
+/// A value as an input shows it; nothing where there is none.
 fn text_of(value: Option<&Json>) -> String {
-    match value {
-        None | Some(Json::Null) => String::new(),
-        Some(Json::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
-    }
+    value.map(crate::words::text_of).unwrap_or_default()
 }
 
 /// A text that was pasted, as it is; an object as text over several lines.

@@ -10,6 +10,7 @@
 //! | [`environment`] | a Dynamics environment: whether it is reached, what it holds, what it would refuse |
 //! | [`contacts`] | contacts: how they are found, what became of each, delivering again, forgetting |
 //! | [`doctor`] | looking at a deployment from end to end, and what to mend |
+//! | [`words`] | how things are said to people, in the browser and in the terminal |
 //! | [`web`] | the console in the browser: its pages, and who may ask for them |
 //!
 //! What an integration is, how its requests are made and what is remembered of a contact is the library's,
@@ -26,3 +27,4 @@ pub mod preview;
 pub mod sample;
 mod trial;
 pub mod web;
+pub mod words;

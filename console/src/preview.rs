@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use connect_dynamics::{
     analysis,
     configuration::PastedObject,
-    dataverse::{Kind, Request, Response, Table, lookup::part_played},
+    dataverse::{Kind, Request, Response, Table, part_played},
     history::{History, Next, RequestKey},
     integration::{Conversation, Integration, RenderError, Sending},
     request::record_id,
@@ -64,8 +64,6 @@ pub enum Outcome {
     NotWanted(String),
     /// It cannot be made.
     Failed(String),
-    /// It waits for what does not come in this sample.
-    Waits,
 }
 
 /// A sample contact that has been taken through an integration.

@@ -16,10 +16,10 @@ use connect_dynamics::{
 use console::{
     deployment::Deployment,
     environment::{Environment, leads_elsewhere},
+    words::{count, in_lines},
 };
 use jiff::Timestamp;
 use owo_colors::OwoColorize;
-use serde_json::Value as Json;
 use similar::{ChangeTag, TextDiff};
 
 use super::plain;
@@ -66,11 +66,6 @@ pub(crate) struct Export {
 fn read(path: &Path) -> io::Result<String> {
     std::fs::read_to_string(path)
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
-}
-
-fn count(number: usize, what: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{plural}")
 }
 
 fn code(is_right: bool) -> ExitCode {
@@ -139,14 +134,6 @@ impl Check {
         };
         println!("{told}");
         Ok(code(errors.is_empty()))
-    }
-}
-
-/// A document as people compare it.
-fn in_lines(document: &str) -> String {
-    match serde_json::from_str::<Json>(document) {
-        Ok(document) => format!("{document:#}\n"),
-        Err(_) => document.to_owned(),
     }
 }
 

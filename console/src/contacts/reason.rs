@@ -3,6 +3,7 @@
 //! Owns no message: they are the library's. Each is known here by the words that it always has; one that is
 //! not known is shown as it is.
 
+use crate::words::sentence;
 use connect_dynamics::history::State;
 
 /// A reason, explained.
@@ -400,18 +401,6 @@ pub fn explain(state: State, reason: &str) -> Explanation {
         format!("{fix} {then}").trim().to_owned()
     });
     Explanation { what, fix }
-}
-
-/// A message as a sentence.
-fn sentence(message: &str) -> String {
-    let mut letters = message.chars();
-    let first = letters.next().map(char::to_uppercase);
-    let text: String = first.into_iter().flatten().chain(letters).collect();
-    if text.ends_with(['.', '!', '?']) {
-        text
-    } else {
-        format!("{text}.")
-    }
 }
 
 #[cfg(test)]

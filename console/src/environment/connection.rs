@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Environment, WITHIN, reading};
+use crate::words::sentence;
 
 /// What became of a test of a connection.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -308,14 +309,14 @@ fn explain(step: TestStep, error: &DynamicsError, connection: &Connection) -> Fi
             "Try again; if this lasts, see that this machine reaches it, and that the environment is not in administration mode.",
         ),
         DynamicsError::Http(error @ HttpError::NoTls(_)) => Finding::new(
-            sentence(error),
+            sentence(&error.to_string()),
             "Mend the certificates that this machine trusts.",
         ),
         DynamicsError::Throttled { .. }
         | DynamicsError::Resting { .. }
-        | DynamicsError::Unavailable { .. } => Finding::new(sentence(error), again),
+        | DynamicsError::Unavailable { .. } => Finding::new(sentence(&error.to_string()), again),
         DynamicsError::NotJson { .. } | DynamicsError::AnswerTooLarge { .. } => {
-            Finding::new(sentence(error), environment_fix())
+            Finding::new(sentence(&error.to_string()), environment_fix())
         }
         DynamicsError::Refused(refusal) => explain_refusal(step, refusal, connection, &authority),
     }
@@ -362,13 +363,13 @@ fn explain_refusal(
             environment_fix(),
         ),
         (403, _) if step == TestStep::User => Finding::new(
-            sentence(refusal),
+            sentence(&refusal.to_string()),
             format!(
                 "The user's role must at least let it read users (prvReadUser, organization): {APPLICATION_USERS}, the user, Edit security roles."
             ),
         ),
         _ => Finding::new(
-            sentence(refusal),
+            sentence(&refusal.to_string()),
             format!("See the user and its roles: {APPLICATION_USERS}."),
         ),
     }
@@ -382,12 +383,12 @@ fn explain_token(error: &TokenError, connection: &Connection) -> Finding {
             "See that this machine reaches it, by a proxy if it needs one; connection.authority is left out unless yours is a national cloud.",
         ),
         TokenError::Http(_) | TokenError::Unavailable { .. } => Finding::new(
-            sentence(error),
+            sentence(&error.to_string()),
             "Try again in a minute; if this lasts, see that this machine reaches it.",
         ),
         TokenError::Credential(error) => explain_credential(error, connection),
         TokenError::Refused { code, .. } => {
-            Finding::new(sentence(error), way_to_mend(code, connection))
+            Finding::new(sentence(&error.to_string()), way_to_mend(code, connection))
         }
     }
 }
@@ -438,42 +439,42 @@ fn explain_credential(error: &CredentialError, connection: &Connection) -> Findi
             "Let an administrator give your identity secretsmanager:GetSecretValue for it, and kms:Decrypt when it is encrypted with a key of your own; or sign in with another: start the console with --profile.",
         ),
         CredentialError::ClientSecret(SecretError::Malformed { .. }) => {
-            Finding::new(sentence(error), new_secret)
+            Finding::new(sentence(&error.to_string()), new_secret)
         }
         CredentialError::ClientSecret(_)
         | CredentialError::Certificate(SecretError::Unavailable { .. }) => Finding::new(
-            sentence(error),
+            sentence(&error.to_string()),
             "See that your AWS credentials are good (aws sts get-caller-identity) and of the stack's account and region.",
         ),
         CredentialError::Certificate(_) => Finding::new(
-            sentence(error),
+            sentence(&error.to_string()),
             format!(
                 "Put the certificate and its private key into that secret, both as PEM, and upload the certificate: {SECRETS}, Certificates, Upload certificate."
             ),
         ),
         CredentialError::Configuration(_) => Finding::new(
-            sentence(error),
+            sentence(&error.to_string()),
             "Name one credential in the connection: clientSecretId, certificate or federation.",
         ),
         CredentialError::Signing(SigningError::Unavailable { .. })
         | CredentialError::NoRandomness => Finding::new(
-            sentence(error),
+            sentence(&error.to_string()),
             "See that your AWS credentials are good (aws sts get-caller-identity) and of the stack's account and region.",
         ),
         CredentialError::Signing(_) => Finding::new(
-            sentence(error),
+            sentence(&error.to_string()),
             "AWS console, Key Management Service, Customer managed keys: look at the key and its policy. Here your own AWS identity signs, so it needs kms:Sign as the functions do.",
         ),
         CredentialError::Federation(FederationError::MayNotAssume { role_arn, .. }) => {
             Finding::new(
-                sentence(error),
+                sentence(&error.to_string()),
                 format!(
                     "Here your own AWS identity assumes the role, and its trust policy may name the functions' only: then try with the functions, by a contact. To test it here, let the trust policy of {role_arn} name your identity too (AWS console, IAM, Roles, the role, Trust relationships)."
                 ),
             )
         }
         CredentialError::Federation(_) => Finding::new(
-            sentence(error),
+            sentence(&error.to_string()),
             match &connection.federation {
                 Some(federation) => format!(
                     "AWS console, IAM, Roles: look at {}, its permissions and its trust relationships.",
@@ -483,16 +484,6 @@ fn explain_credential(error: &CredentialError, connection: &Connection) -> Findi
             },
         ),
     }
-}
-
-/// An error as a sentence.
-fn sentence(error: &impl std::fmt::Display) -> String {
-    let text = error.to_string();
-    let mut letters = text.trim_end_matches('.').chars();
-    let first = letters.next().map(char::to_uppercase);
-    let rest: String = letters.collect();
-    let first: String = first.into_iter().flatten().collect();
-    format!("{first}{rest}.")
 }
 
 #[cfg(test)]

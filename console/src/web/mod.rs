@@ -28,7 +28,8 @@ use axum::{Router, routing::get};
 use tokio::net::TcpListener;
 
 use self::guard::Guard;
-pub(crate) use self::page::{PageError, Section, Shown, Tone, badge, count, notice, page, time};
+pub(crate) use self::page::{PageError, Section, Shown, Tone, badge, notice, page, time};
+pub(crate) use crate::words::count;
 use crate::{deployment::Deployment, environment::Environment, sample::Sample};
 use connect_dynamics::configuration::Connection;
 

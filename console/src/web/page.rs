@@ -102,12 +102,6 @@ pub(crate) fn badge(tone: Tone, text: &str) -> Markup {
     html! { span class={ "badge " (tone.class()) } { (text) } }
 }
 
-/// `3 contacts`, `1 contact`.
-pub(crate) fn count(number: usize, what: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{plural}")
-}
-
 /// A moment, as UTC tells it. The script shows it in the reader's own time zone.
 pub(crate) fn time(at: jiff::Timestamp) -> Markup {
     let text = at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string();

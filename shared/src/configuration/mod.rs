@@ -18,6 +18,7 @@ use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
 pub(crate) use self::customer::{AGENT, CUSTOMER, LINK, LINK_PARTIES, NEW_CUSTOMER};
+pub use self::settings::is_integration_name;
 pub use self::{
     contacts::{ContactLensConfiguration, ContactLensFile, Contacts, INITIATION_METHODS, Recorded},
     credential::{CertificateConfiguration, Credential, FederationConfiguration},
@@ -28,7 +29,7 @@ pub use self::{
 };
 pub(crate) use self::{
     read::{Reading, read},
-    settings::{check_settings, is_identifier, is_integration_name, is_name},
+    settings::{check_settings, is_identifier, is_name},
 };
 use crate::{
     dataverse::{Method, Table},

@@ -168,7 +168,7 @@ fn is_this_machine(url: &Url) -> bool {
 }
 
 /// Whether an integration can be called so.
-pub(crate) fn is_integration_name(text: &str) -> bool {
+pub fn is_integration_name(text: &str) -> bool {
     is_name(text) && text.len() <= 64
 }
 

@@ -29,7 +29,7 @@ mod credential;
 mod error;
 mod http;
 pub(crate) mod literal;
-pub mod lookup;
+pub(crate) mod lookup;
 mod pace;
 mod request;
 mod table;

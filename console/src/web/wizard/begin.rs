@@ -6,7 +6,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use connect_dynamics::store::versions::Draft;
+use connect_dynamics::{configuration::is_integration_name, store::versions::Draft};
 use jiff::Timestamp;
 use maud::{Markup, html};
 
@@ -78,12 +78,7 @@ pub(super) async fn create(
     if name == "new" {
         return wrong("This name has a meaning here. Choose another one.");
     }
-    let is_name = !name.is_empty()
-        && name.len() <= 64
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
-    if !is_name {
+    if !is_integration_name(name) {
         return wrong("It must be 1 to 64 letters, digits, - and _.");
     }
     let store = &app.deployment.store;

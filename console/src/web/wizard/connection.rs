@@ -17,6 +17,7 @@ use super::{
 use crate::{
     form::Pairs,
     web::{Shown, notice},
+    words::text_of,
 };
 
 /// The fields that are plain texts, and what each is sent as.
@@ -68,14 +69,7 @@ pub(super) async fn show(
 
 /// The values of the fields that are plain texts. One that is no text is shown as JSON, for its author to mend.
 fn texts(connection: &Json) -> BTreeMap<&'static str, String> {
-    let text = |name: &'static str| {
-        let text = match &connection[name] {
-            Json::Null => String::new(),
-            Json::String(text) => text.clone(),
-            other => other.to_string(),
-        };
-        (name, text)
-    };
+    let text = |name: &'static str| (name, text_of(&connection[name]));
     TEXTS.into_iter().map(text).collect()
 }
 

@@ -13,7 +13,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::{
     App, Editing, PageError, Shared, Stage, Tone, connection, notice, see,
-    step::{form_of, parse},
+    step::{filled_in, parse},
 };
 use crate::{
     environment::{
@@ -22,6 +22,7 @@ use crate::{
         secret::{SecretState, SetSecretError, secret_state, set_secret},
     },
     form::{Pairs, StepForm, filled},
+    words::sentence,
 };
 
 /// What stands beside the connection's form: the secret, and the test.
@@ -104,8 +105,7 @@ pub(super) async fn save_secret(
     Path(name): Path<String>,
     Form(pairs): Form<Pairs>,
 ) -> Result<Response, PageError> {
-    let editing = Editing::load(&app, &name).await?;
-    drop(editing);
+    Editing::load(&app, &name).await?;
     let secret = filled(&pairs, "clientSecretId");
     if secret.is_empty() {
         let error = "The connection names no secret. Fill in its name or ARN first.";
@@ -129,16 +129,6 @@ pub(super) async fn save_secret(
         }
         Err(error) => Err(PageError::Refused(sentence(&error.to_string()))),
     }
-}
-
-/// A message as a sentence.
-pub(super) fn sentence(message: &str) -> String {
-    let mut characters = message.chars();
-    let first = characters
-        .next()
-        .map(|first| first.to_uppercase().to_string());
-    let end = if message.ends_with('.') { "" } else { "." };
-    format!("{}{}{end}", first.unwrap_or_default(), characters.as_str())
 }
 
 /// Tests the connection as it is filled in. Nothing is saved.
@@ -233,9 +223,7 @@ pub(super) async fn marks(
     Form(pairs): Form<Pairs>,
 ) -> Result<JsonBody<Json>, PageError> {
     let step = parse(&step)?;
-    let mut editing = Editing::load(&app, &name).await?;
-    let form = StepForm::read(&pairs, &form_of(&editing, step));
-    editing.edited.set_step(step, form.json(step), true);
+    let (editing, form) = filled_in(&app, &name, step, &pairs).await?;
     let mut columns = known_columns(&form);
     let answer = |says: Map<String, Json>, columns: Map<String, Json>, note: String| {
         Ok(JsonBody(
@@ -303,9 +291,7 @@ fn known_columns(form: &StepForm) -> Map<String, Json> {
     let mut columns = Map::new();
     for request in &form.requests {
         let set = &request.entity_set;
-        let known = connect_dynamics::dataverse::columns::TABLES.iter();
-        let mut known = known.filter(|table: &&KnownTable| table.entity_set == set);
-        if let Some(table) = known.next() {
+        if let Some(table) = KnownTable::by_entity_set(set) {
             let names = table.columns().map(|column| Json::from(column.name));
             columns.insert(set.clone(), names.collect::<Vec<_>>().into());
         }

@@ -51,12 +51,10 @@ pub(super) struct Look {
 
 /// Looks at what a step's form would send.
 pub(super) fn look(app: &App, editing: &Editing, step: Step, form: &StepForm) -> Look {
-    let mut edited = editing.edited.clone();
-    edited.set_step(step, form.json(step), form.is_on);
     let own = format!("steps.{step}");
     let mut look = Look::default();
     // A step that is left out has no remarks; what is filled in for it is looked at all the same.
-    let mut shown = edited.clone();
+    let mut shown = editing.edited.clone();
     shown.set_step(step, form.json(step), true);
     let is_empty = form.json(step).as_object().is_some_and(Map::is_empty);
     let remarks = shown.remarks();
@@ -326,7 +324,6 @@ fn card(number: usize, previewed: &Previewed, look: &Look) -> Markup {
         Outcome::Nothing => html! { span.badge { "nothing to send" } },
         Outcome::NotWanted(_) => html! { span.badge { "not sent" } },
         Outcome::Failed(_) => html! { span.badge.bad { "cannot be made" } },
-        Outcome::Waits => html! { span.badge.warn { "waits" } },
     };
     html! {
         article.sent {
@@ -335,7 +332,7 @@ fn card(number: usize, previewed: &Previewed, look: &Look) -> Markup {
                 Outcome::Sent(requests) => { @for request in requests { (sent(request, root)) } }
                 Outcome::NotWanted(reason) => { p.muted { (reason) } }
                 Outcome::Failed(reason) => { p.error { (reason) } }
-                Outcome::Nothing | Outcome::Waits => {}
+                Outcome::Nothing => {}
             }
             @if !previewed.gaps.is_empty() {
                 p.small { strong { "Left out of the body:" } }

@@ -21,15 +21,8 @@ use crate::{
     draft::{Edited, Remark, step_of},
     form::{Pairs, filled},
     web::{Shown, time},
+    words::in_lines,
 };
-
-/// A document as people compare it.
-pub(crate) fn in_lines(document: &str) -> String {
-    match serde_json::from_str::<Json>(document) {
-        Ok(document) => format!("{document:#}\n"),
-        Err(_) => document.to_owned(),
-    }
-}
 
 /// The difference between two documents, line by line.
 pub(crate) fn difference(before: &str, after: &str) -> Markup {

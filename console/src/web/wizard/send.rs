@@ -10,16 +10,17 @@ use maud::html;
 use serde_json::{Value as Json, json};
 
 use super::{
-    Editing, PageError, Shared, Tone,
-    environment::{sentence, usable},
+    PageError, Shared, Tone,
+    environment::usable,
     notice, sample,
-    step::{form_of, parse},
+    step::{filled_in, parse},
 };
 use crate::{
-    form::{Pairs, StepForm, filled},
+    form::{Pairs, filled},
     preview::{Walk, is_made_up},
     sample::SampleSource,
     trial::lock,
+    words::sentence,
 };
 
 /// Sends a request of a step, as it is filled in, for the sample contact.
@@ -32,9 +33,7 @@ pub(super) async fn send(
     let key: RequestKey = filled(&pairs, "send")
         .parse()
         .map_err(PageError::BadRequest)?;
-    let mut editing = Editing::load(&app, &name).await?;
-    let form = StepForm::read(&pairs, &form_of(&editing, step));
-    editing.edited.set_step(step, form.json(step), true);
+    let (editing, form) = filled_in(&app, &name, step, &pairs).await?;
     let told = |tone, text: &str| {
         let markup = notice(tone, &html! { p { (text) } });
         Ok(JsonBody(json!({"told": markup.into_string()})))

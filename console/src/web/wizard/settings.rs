@@ -14,7 +14,7 @@ use super::{
     App, Editing, PageError, Shared, Stage,
     fields::{Field, Says},
 };
-use crate::{form::Pairs, web::Shown};
+use crate::{form::Pairs, web::Shown, words::text_of};
 
 /// Numbers: their place, label, hint and default.
 const NUMBERS: [(&str, &str, &str); 3] = [
@@ -43,15 +43,6 @@ pub(super) async fn show(
     let editing = Editing::load(&app, &name).await?;
     let is_saved = query.as_deref() == Some("saved");
     Ok(render(&app, &editing, is_saved, &html! {}))
-}
-
-/// A value as an input shows it.
-fn text(value: &Json) -> String {
-    match value {
-        Json::Null => String::new(),
-        Json::String(text) => text.clone(),
-        other => other.to_string(),
-    }
 }
 
 fn render(app: &App, editing: &Editing, is_saved: bool, told: &Markup) -> Markup {
@@ -93,7 +84,7 @@ fn render(app: &App, editing: &Editing, is_saved: bool, told: &Markup) -> Markup
     ]
     .iter()
     .map(|pointer| {
-        let value = all.pointer(pointer).map(text).unwrap_or_default();
+        let value = all.pointer(pointer).map(text_of).unwrap_or_default();
         (pointer[1..].replace('/', "."), value)
     })
     .collect();
@@ -107,19 +98,19 @@ fn render(app: &App, editing: &Editing, is_saved: bool, told: &Markup) -> Markup
         )
     };
     let categories = all["contactLens"]["excludeCategories"].as_array();
-    let categories: Vec<String> = categories.into_iter().flatten().map(text).collect();
+    let categories: Vec<String> = categories.into_iter().flatten().map(text_of).collect();
     let categories = categories.join("\n");
     let owner = &all["agent"]["defaultOwner"];
     let (owner_kind, owner_id) = match owner.as_object().and_then(|owner| owner.iter().next()) {
-        Some((kind, id)) => (kind.clone(), text(id)),
-        None => (String::new(), text(owner)),
+        Some((kind, id)) => (kind.clone(), text_of(id)),
+        None => (String::new(), text_of(owner)),
     };
-    let numbers = NUMBERS.map(|(name, label, hint)| (name, label, hint, text(&all[name])));
+    let numbers = NUMBERS.map(|(name, label, hint)| (name, label, hint, text_of(&all[name])));
     let methods = INITIATION_METHODS.map(|method| {
         (
             format!("contacts.{method}"),
             method,
-            text(&all["contacts"][method]),
+            text_of(&all["contacts"][method]),
         )
     });
     let form = html! {
@@ -243,7 +234,7 @@ fn apply(all: &mut Json, pairs: &Pairs) {
             all.shift_remove(outer);
         }
     };
-    let text_of = |value: &str| (!value.is_empty()).then(|| Json::from(value));
+    let filled = |value: &str| (!value.is_empty()).then(|| Json::from(value));
     for (name, ..) in NUMBERS {
         if let Some(value) = of(name) {
             set(all, name, (!value.is_empty()).then(|| number(value)));
@@ -256,13 +247,13 @@ fn apply(all: &mut Json, pairs: &Pairs) {
     }
     for place in ["withoutStart.action", "contactLens.file", "agent.column"] {
         if let Some(value) = of(place) {
-            set(all, place, text_of(value));
+            set(all, place, filled(value));
         }
     }
     for method in INITIATION_METHODS {
         let place = format!("contacts.{method}");
         if let Some(value) = of(&place) {
-            set(all, &place, text_of(value));
+            set(all, &place, filled(value));
         }
     }
     if let Some(value) = of("contactLens.excludeCategories") {
@@ -344,10 +335,7 @@ pub(super) async fn save_json(
         Ok(Json::Object(mut configuration)) => {
             if configuration.get("name").and_then(Json::as_str) != Some(&name) {
                 // The name is the integration's address; another one would be another integration.
-                let said = configuration
-                    .get("name")
-                    .map(text_of_name)
-                    .unwrap_or_default();
+                let said = configuration.get("name").map(text_of).unwrap_or_default();
                 if !said.is_empty() {
                     return wrong(
                         &editing,
@@ -373,10 +361,6 @@ pub(super) async fn save_json(
             render_json(&app, editing, text, false, None, told)
         })
         .await
-}
-
-fn text_of_name(name: &Json) -> String {
-    text(name)
 }
 
 #[cfg(test)]

@@ -53,6 +53,19 @@ pub(super) fn form_of(editing: &Editing, step: Step) -> StepForm {
     )
 }
 
+/// The draft with what is filled in of a step, as if the step were done. Nothing is saved.
+pub(super) async fn filled_in(
+    app: &App,
+    name: &str,
+    step: Step,
+    pairs: &Pairs,
+) -> Result<(Editing, StepForm), PageError> {
+    let mut editing = Editing::load(app, name).await?;
+    let form = StepForm::read(pairs, &form_of(&editing, step));
+    editing.edited.set_step(step, form.json(step), true);
+    Ok((editing, form))
+}
+
 pub(super) async fn save(
     State(app): State<Shared>,
     Path((name, step)): Path<(String, String)>,

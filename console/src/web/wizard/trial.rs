@@ -12,14 +12,13 @@ use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 use uuid::Uuid;
 
-use super::{
-    App, PageError, Section, Shared, Tone, environment::sentence, notice, page, sample, see,
-};
+use super::{App, PageError, Section, Shared, Tone, notice, page, sample, see};
 use crate::{
     form::{Pairs, filled},
     sample::{Changes, LIVES, life},
     trial::{self, Run, Sent, lock},
     web::Shown,
+    words::sentence,
 };
 
 /// The integration in force, whose functions a test contact goes through.
