@@ -39,6 +39,8 @@
 //!   configuration's order. A request that uses another's response waits for it.
 //! - `contact-completed` is the one step that is not done for good: a newer contact record has its updates
 //!   sent again. What it creates is created once.
+//! - An update to which no answer came may be carried out later, after a newer one. A newer one that is
+//!   delivered meanwhile is sent once more when that is over ([`MAY_STILL_BE_DONE`]).
 //! - One worker at a time delivers a contact's requests: it holds the [`Lease`]. A worker that dies lets
 //!   its lease run out.
 //!
@@ -143,6 +145,9 @@ pub struct RequestHistory {
     /// When a request that must not be repeated was sent, as long as its outcome is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_at: Option<Timestamp>,
+    /// An update that was given up on, which Dynamics may still carry out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unanswered: Option<Unanswered>,
     /// Why it is not delivered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -150,6 +155,16 @@ pub struct RequestHistory {
     pub record_id: Option<Uuid>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response: Option<Map<String, Json>>,
+}
+
+/// An update that was sent, and not answered within the time there was. Dynamics may carry it out after a
+/// newer one that was sent later, and so write what is old over what is new.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Unanswered {
+    /// The revision of the contact record that it was made of.
+    revision: u32,
+    /// When Dynamics has ended it at the latest.
+    until: Timestamp,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
@@ -167,6 +182,9 @@ pub enum State {
     Failed,
 }
 
+/// How long Dynamics may work on a request that nobody waits for any more.
+/// <https://learn.microsoft.com/power-apps/developer/data-platform/analyze-performance>
+pub const MAY_STILL_BE_DONE: SignedDuration = SignedDuration::from_mins(2);
 /// How long a look-up holds up what can do without it.
 const SLOW_LOOK_UP: SignedDuration = SignedDuration::from_mins(15);
 
@@ -174,6 +192,8 @@ const SLOW_LOOK_UP: SignedDuration = SignedDuration::from_mins(15);
 const ORPHANED: &str = "it needs the response of a step that never ran for this contact";
 /// Why a request waits that would be made of a file which may still be redacted.
 pub const AWAITS_REDACTED: &str = "it waits for the redacted file, if there is to be one";
+/// Why an update waits that Dynamics has taken.
+const OUTLASTS: &str = "it was delivered, and is sent once more when an older update, to which no answer came, can no longer be carried out after it";
 /// How the reason begins of a request that the configuration does not want sent for this contact. Nothing
 /// is wrong with that, and its event coming again does not change it.
 const NOT_WANTED: &str = "it is not wanted: ";
@@ -417,6 +437,7 @@ impl RequestHistory {
             attempts: 0,
             first_tried_at: None,
             sent_at: None,
+            unanswered: None,
             reason: None,
             record_id: None,
             response: None,
@@ -428,6 +449,7 @@ impl RequestHistory {
         if matches!(self.state, State::Skipped | State::Failed) && !self.is_not_wanted() {
             *self = RequestHistory {
                 attempts: self.attempts,
+                unanswered: self.unanswered.take(),
                 ..RequestHistory::new(self.sequence, self.place, now)
             };
         }
@@ -444,10 +466,27 @@ impl RequestHistory {
         if is_again {
             *self = RequestHistory {
                 attempts: self.attempts,
+                unanswered: self.unanswered.take(),
                 record_id: self.record_id,
                 response: self.response.take(),
                 ..RequestHistory::new(self.sequence, self.place, now)
             };
+        }
+    }
+
+    /// Makes an update pending once more that was delivered while an older one, which was given up on, may
+    /// still be carried out: it is sent again when the older one can no longer be.
+    fn outlast(&mut self, revision: u32, now: Timestamp) {
+        if self.state != State::Delivered {
+            return;
+        }
+        let Some(unanswered) = self.unanswered.take_if(|it| it.revision < revision) else {
+            return;
+        };
+        if now < unanswered.until {
+            self.state = State::Pending;
+            self.due_at = Some(unanswered.until);
+            self.reason = Some(OUTLASTS.to_owned());
         }
     }
 
@@ -726,10 +765,14 @@ impl History {
     /// while it was sent has it made again.
     pub fn made_of(&mut self, key: &RequestKey, revision: u32, rules: &impl Rules, now: Timestamp) {
         if key.step == Step::ContactCompleted
-            && revision < self.record_revision
             && let Some(request) = self.requests.get_mut(key)
         {
-            request.revise(rules.is_revisable(key), now);
+            let is_revisable = rules.is_revisable(key);
+            if revision < self.record_revision {
+                request.revise(is_revisable, now);
+            } else if is_revisable {
+                request.outlast(revision, now);
+            }
         }
     }
 
@@ -805,6 +848,28 @@ impl History {
     pub fn postponed(&mut self, key: &RequestKey, reason: String, due: Timestamp, now: Timestamp) {
         if let Some(step) = self.tried(key, State::Pending, Some(reason), now) {
             step.due_at = Some(due);
+        }
+    }
+
+    /// No answer came to an update that was made of this revision of the contact record; it stays pending
+    /// until `due`.
+    pub fn unanswered(
+        &mut self,
+        key: &RequestKey,
+        reason: String,
+        due: Timestamp,
+        revision: u32,
+        now: Timestamp,
+    ) {
+        let until = now
+            .saturating_add(MAY_STILL_BE_DONE)
+            .unwrap_or(Timestamp::MAX);
+        if let Some(step) = self.tried(key, State::Pending, Some(reason), now) {
+            step.due_at = Some(due);
+            // Of several the oldest counts, and the time of the last.
+            let before = step.unanswered.take().filter(|it| now < it.until);
+            let revision = before.map_or(revision, |it| it.revision.min(revision));
+            step.unanswered = Some(Unanswered { revision, until });
         }
     }
 

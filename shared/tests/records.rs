@@ -7,6 +7,8 @@
 //! every write is made on top of the newest history at once. What an event adds to the history is what `delivery/task.rs` adds, and what a request was made of is
 //! noted as `delivery/visit.rs` notes it.
 //!
+//! An update that was given up on may be carried out later, until Dynamics' own time limit.
+//!
 //! The contact's end never has an event of its own: it is left to the record, as the start is where its event
 //! does not come. The step `contact-completed` has two requests. The main one updates the record with what
 //! the contact record told, and a newer one has it sent again. The other creates something beside it, under an
@@ -21,7 +23,7 @@ use std::{
 use connect_dynamics::{
     configuration::WithoutStart,
     contact::Attributes,
-    history::{History, Need, Next, RequestKey, Rules, State as StepState},
+    history::{History, MAY_STILL_BE_DONE, Need, Next, RequestKey, Rules, State as StepState},
     step::Step,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -86,8 +88,14 @@ struct Dynamics {
     /// The version that was written last; 0 when none was.
     content: u8,
     was_updated_before_started: bool,
-    /// Whether an older version was written over a newer one.
+    /// Whether an older version was written over a newer one by an update whose sender waited for the answer.
     went_back: bool,
+    /// An update that was given up on: its version, and until when it may still be carried out.
+    late: Option<(u8, i64)>,
+    /// Whether no answer has come to an update, so that a newer one may be sent twice.
+    outlasts: bool,
+    /// Whether such an update wrote an older version over a newer one.
+    was_late: bool,
     /// Whether something was sent once more after its delivery was stored, for no newer record's sake.
     was_sent_again: bool,
 }
@@ -145,6 +153,8 @@ enum Answer {
     Taken,
     /// It was never sent, or may have been done: sending it again is harmless.
     Lost,
+    /// It is slow, and has not been done yet.
+    Slow,
     /// Dynamics refuses it for good, and has done nothing.
     Refused,
 }
@@ -159,6 +169,8 @@ enum Action {
     Arrives(usize),
     /// What the worker takes for the answer is stored.
     Stores(usize, Answer),
+    /// An update that was given up on is carried out.
+    Lands,
     Crash(usize),
     TimePasses,
 }
@@ -358,7 +370,8 @@ impl Event {
 impl Dynamics {
     fn take(&mut self, request: Request, stored: Option<u8>) {
         let is_newer = |content| request.key == Key::Update && request.content > content;
-        self.was_sent_again |= stored.is_some_and(|content| !is_newer(content));
+        let outlasts = request.key == Key::Update && self.outlasts;
+        self.was_sent_again |= stored.is_some_and(|content| !is_newer(content)) && !outlasts;
         self.was_updated_before_started |= request.key != Key::Start && !self.is_started;
         match request.key {
             // The id is ours: the second time the record is there already.
@@ -426,6 +439,9 @@ impl Model for Contact {
                     actions.extend(lost);
                     let is_of_first =
                         matches!(request.key, Key::Update | Key::Create) && request.content == 1;
+                    if world.faults > 0 && request.key == Key::Update {
+                        actions.push(Action::Stores(index, Answer::Slow));
+                    }
                     if world.refusals > 0 && is_of_first {
                         actions.push(Action::Stores(index, Answer::Refused));
                     }
@@ -435,6 +451,9 @@ impl Model for Contact {
                     actions.extend(lost);
                 }
             }
+        }
+        if world.dynamics.late.is_some() {
+            actions.push(Action::Lands);
         }
         if wake_at.is_some() && !is_due && !world.is_anyone_alive() {
             actions.push(Action::TimePasses);
@@ -473,9 +492,13 @@ impl Model for Contact {
                 world.write(index, |history, now| {
                     match answer {
                         Answer::Taken => history.delivered(&key, Some(CONTACT), None, now),
-                        Answer::Lost => {
-                            let due = now + SignedDuration::from_secs(5);
-                            history.postponed(&key, "lost".into(), due, now);
+                        Answer::Lost | Answer::Slow => {
+                            let (due, why) = (now + SignedDuration::from_secs(5), "lost".into());
+                            if request.key == Key::Update {
+                                history.unanswered(&key, why, due, request.made_of, now);
+                            } else {
+                                history.postponed(&key, why, due, now);
+                            }
                         }
                         Answer::Refused => history.failed(&key, "refused".into(), now),
                     }
@@ -485,9 +508,23 @@ impl Model for Contact {
                     Answer::Taken => {
                         world.stored.insert(request.key, request.content);
                     }
-                    Answer::Lost => world.faults -= 1,
+                    Answer::Lost => {
+                        world.faults -= 1;
+                        world.dynamics.outlasts |= request.key == Key::Update;
+                    }
+                    Answer::Slow => {
+                        world.faults -= 1;
+                        let until = world.clock + MAY_STILL_BE_DONE.as_secs();
+                        world.dynamics.late = Some((request.content, until));
+                        world.dynamics.outlasts = true;
+                    }
                     Answer::Refused => world.refusals -= 1,
                 }
+            }
+            Action::Lands => {
+                let (content, _) = world.dynamics.late.take()?;
+                world.dynamics.was_late |= content < world.dynamics.content;
+                world.dynamics.content = content;
             }
             Action::Crash(index) => {
                 world.crashes -= 1;
@@ -495,6 +532,8 @@ impl Model for Contact {
             }
             Action::TimePasses => {
                 world.clock = last.wake_at()?.as_second() - at(0).as_second();
+                let clock = world.clock;
+                world.dynamics.late.take_if(|(_, until)| *until <= clock);
             }
         }
         Some(world)
@@ -539,6 +578,9 @@ impl Model for Contact {
             }),
             Property::<Self>::sometimes("a newer record overtakes and wins", |_, world| {
                 world.is_overtaken && world.is_settled() && world.is_complete()
+            }),
+            Property::<Self>::sometimes("a late update is outlasted", |_, world| {
+                world.dynamics.was_late && world.is_settled() && world.is_complete()
             }),
             Property::<Self>::sometimes("all that goes wrong is survived", |_, world| {
                 let left = world.crashes + world.faults + world.unloadable + world.refusals;

@@ -9,7 +9,7 @@ use tokio::time::{Duration, Instant, timeout_at};
 
 use crate::{
     configuration::NEW_CUSTOMER,
-    dataverse::{DynamicsError, Repeats, Request, Response},
+    dataverse::{DynamicsError, Method, Repeats, Request, Response},
     history::{AWAITS_REDACTED, History, RequestHistory, RequestKey, State, Unmet, backoff},
     integration::{
         AgentQuery, Conversation, CustomerQuery, Integration, RenderError, Rendered, Sending,
@@ -41,6 +41,8 @@ pub(super) enum Outcome {
     Done,
     /// It stays pending for so long.
     Postponed(String, SignedDuration),
+    /// So does this one, which may be carried out meanwhile, or later.
+    Unanswered(String, SignedDuration),
     Failed(String),
     /// Another gives it no response.
     Unmet(Unmet),
@@ -453,7 +455,11 @@ fn judge(
     let delay = backoff(attempts(step)).mul_f64(0.5 + fastrand::f64());
     let asked = error.retry_after();
     let asked = asked.and_then(|delay| SignedDuration::try_from(delay).ok());
-    Outcome::Postponed(reason, asked.map_or(delay, |asked| asked.max(delay)))
+    let delay = asked.map_or(delay, |asked| asked.max(delay));
+    if request.method == Method::Patch && error.may_have_been_done() {
+        return Outcome::Unanswered(reason, delay);
+    }
+    Outcome::Postponed(reason, delay)
 }
 
 /// Why a request that must not be repeated has failed.
@@ -465,12 +471,13 @@ fn unknown_outcome(what: &str) -> String {
 }
 
 impl Outcome {
-    /// Notes in the history what became of the request.
+    /// Notes in the history what became of the request, which was made of this revision of the contact record.
     pub(super) fn apply(
         &self,
         history: &mut History,
         key: &RequestKey,
         integration: &Integration,
+        made_of: u32,
         now: Timestamp,
     ) {
         match self {
@@ -486,12 +493,17 @@ impl Outcome {
                 let due = now.saturating_add(*delay).unwrap_or(Timestamp::MAX);
                 history.postponed(key, reason.clone(), due, now);
             }
+            Outcome::Unanswered(reason, delay) => {
+                let due = now.saturating_add(*delay).unwrap_or(Timestamp::MAX);
+                history.unanswered(key, reason.clone(), due, made_of, now);
+            }
             Outcome::Failed(reason) => history.failed(key, reason.clone(), now),
             Outcome::Unmet(_) => history.cannot_be_sent(key, integration, now),
             Outcome::InDoubt(reason) => history.in_doubt(key, reason.clone(), now),
             Outcome::Skipped(reason) => history.skipped(key, reason.clone(), now),
             Outcome::NotWanted(reason) => history.not_wanted(key, reason, now),
         }
+        history.made_of(key, made_of, integration, now);
     }
 
     /// The same with a response of which only the record's id is left.
@@ -518,7 +530,7 @@ impl Outcome {
                 tracing::info!(%contact_id, integration, %step, request, outcome = "delivered", status = response.status, attempts = response.attempts, dynamics_ms, "step");
             }
             // Not Dynamics' own words, which may quote a column's value.
-            Outcome::Postponed(reason, _) => {
+            Outcome::Postponed(reason, _) | Outcome::Unanswered(reason, _) => {
                 let reason = reason.lines().next();
                 tracing::warn!(%contact_id, integration, %step, request, outcome = "pending", reason, dynamics_ms, "step");
             }

@@ -312,8 +312,7 @@ impl<'a> Visit<'a> {
             crash::point("after-the-answer");
             let apply = |history: &mut History, now| {
                 for (key, outcome) in &outcomes {
-                    outcome.apply(history, key, integration, now);
-                    history.made_of(key, made_of, integration, now);
+                    outcome.apply(history, key, integration, made_of, now);
                 }
             };
             let written = match self.write(stored.clone(), &apply).await {
@@ -322,8 +321,7 @@ impl<'a> Visit<'a> {
                     let apply = |history: &mut History, now| {
                         for (key, outcome) in &outcomes {
                             let outcome = outcome.without_response(key, integration);
-                            outcome.apply(history, key, integration, now);
-                            history.made_of(key, made_of, integration, now);
+                            outcome.apply(history, key, integration, made_of, now);
                         }
                     };
                     self.write(stored, &apply).await?
