@@ -99,6 +99,7 @@ export class Desk {
       it = { contact, record: { is: 'not-yet' }, other: null, isOver: false, told: '', timer: null };
       this.#cases.set(contact.id, it);
     }
+    const isAnswered = contact.phase === 'connected' && (it.contact === contact || it.contact.phase !== 'connected');
     // The customer is not known any more once a contact is over.
     it.contact = contact.customer === '' ? { ...contact, customer: it.contact.customer } : contact;
     it.isOver = false;
@@ -106,7 +107,7 @@ export class Desk {
       this.lose(contact.id);
       return;
     }
-    if (this.#selected === null || (contact.phase === 'connected' && this.#isIdle(this.#selected))) {
+    if (this.#selected === null || (isAnswered && this.#isIdle(this.#selected))) {
       this.select(contact.id);
     }
     this.#decide(it);

@@ -19,7 +19,9 @@ export interface Listener {
 /** A sentence for the agent, and what can be done about it. */
 export interface Notice {
   readonly text: string;
-  readonly isProblem: boolean;
+  readonly isProblem?: boolean;
+  /** What an administrator would do about it. */
+  readonly administrator?: string;
   readonly actions?: readonly Action[];
 }
 

@@ -9,15 +9,6 @@ import type { Case, Desk, DeskState } from './desk.ts';
 import type { Action, Notice, Places } from './host.ts';
 import type { Settings } from './settings.ts';
 
-/** What is said of a contact, and what the agent can do about it. */
-interface Words {
-  readonly text: string;
-  readonly isProblem?: boolean;
-  /** What an administrator would do about it. */
-  readonly administrator?: string;
-  readonly actions?: readonly Action[];
-}
-
 const KINDS = { voice: 'Call', chat: 'Chat', task: 'Task', email: 'E-mail' } as const;
 const PHASES: Readonly<Record<Phase, string>> = { ringing: 'ringing', connected: 'connected', afterwards: 'after-contact work', missed: 'missed' };
 /** Dynamics may answer late; the agent is told so after this time. */
@@ -52,7 +43,7 @@ export class View {
     this.#tabs = element('div', { id: 'contacts', role: 'tablist', 'aria-label': 'Contacts' });
     this.#bar = element('section', { id: 'record-bar', 'aria-label': 'Record' });
     this.#title = element('h1', {});
-    this.#words = element('div', { id: 'words', role: 'status' });
+    this.#words = element('div', { id: 'words', class: 'words', role: 'status' });
     this.#empty = element('p', { id: 'empty' });
     const records = element('div', { id: 'records' });
     this.#bar.append(this.#title, this.#words);
@@ -82,9 +73,9 @@ export class View {
     } else {
       this.#notices.set(about, notice);
     }
-    const notices = [...this.#notices].map(([name, { text, isProblem, actions }]) => {
-      const line = element('div', { class: isProblem ? 'notice is-problem' : 'notice', 'data-about': name });
-      line.append(element('p', {}, text), ...buttons(actions ?? []));
+    const notices = [...this.#notices].map(([name, it]) => {
+      const line = element('div', { class: it.isProblem ? 'words notice is-problem' : 'words notice', 'data-about': name });
+      line.append(...partsOf(it));
       return line;
     });
     this.#noticeList.replaceChildren(...notices);
@@ -137,16 +128,8 @@ export class View {
     }
     this.#shown = shown;
     this.#title.textContent = nameOf(it.contact);
-    const line = element('p', { class: words.isProblem ? 'is-problem' : '' }, words.text);
-    const parts: HTMLElement[] = [line];
-    if (words.administrator !== undefined) {
-      const details = element('details', {});
-      details.append(element('summary', {}, 'For the administrator'), element('p', {}, words.administrator));
-      parts.push(details);
-    }
-    const actions = element('div', { class: 'actions' });
-    actions.append(...buttons(words.actions ?? []));
-    this.#words.replaceChildren(...parts, actions);
+    this.#words.classList.toggle('is-problem', words.isProblem === true);
+    this.#words.replaceChildren(...partsOf(words));
   }
 
   #drawTabs(): void {
@@ -191,7 +174,7 @@ export class View {
     }
   }
 
-  #wordsOn(it: Case): Words {
+  #wordsOn(it: Case): Notice {
     const { contact, record, other, isOver } = it;
     const { id } = contact;
     const desk = this.#desk;
@@ -209,8 +192,8 @@ export class View {
         text: 'You have been in this record. What you have not saved there is lost when it is closed.',
         isProblem: true,
         actions: [
-          { label: 'Close it', act: () => { this.#closing = null; desk.close(id); } },
           { label: 'Keep it open', act: () => { this.#closing = null; this.#draw(); } },
+          { label: 'Close it', act: () => { this.#closing = null; desk.close(id); } },
         ],
       };
     }
@@ -218,8 +201,8 @@ export class View {
       return {
         text: 'Another page has been given for this contact. You have been in the one that is open, so it stays until you say so: what you have not saved there would be lost.',
         actions: [
-          { label: 'Open the other page', act: () => { desk.openOther(id); } },
           { label: 'Stay', act: () => { desk.keep(id); } },
+          { label: 'Open the other page', act: () => { desk.openOther(id); } },
         ],
       };
     }
@@ -293,6 +276,22 @@ function setText(node: Element | undefined, text: string): void {
   if (node !== undefined && node.textContent !== text) {
     node.textContent = text;
   }
+}
+
+/** A sentence, what an administrator would do, and buttons. */
+function partsOf({ text, administrator, actions }: Notice): HTMLElement[] {
+  const parts = [element('p', {}, text)];
+  if (actions !== undefined && actions.length > 0) {
+    const row = element('div', { class: 'actions' });
+    row.append(...buttons(actions));
+    parts.push(row);
+  }
+  if (administrator !== undefined) {
+    const details = element('details', {});
+    details.append(element('summary', {}, 'For the administrator'), element('p', {}, administrator));
+    parts.push(details);
+  }
+  return parts;
 }
 
 function buttons(actions: readonly Action[]): HTMLElement[] {

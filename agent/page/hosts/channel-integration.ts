@@ -45,9 +45,7 @@ export class ChannelIntegration {
         const script = document.createElement('script');
         const fail = () => {
           reject(
-            new Error(
-              `Dynamics does not give this panel its library (${environment}). Sign in to Dynamics and reload the page. If that does not help, an administrator allows cookies of ${environment} in this panel, and makes this page's address that of the channel provider.`,
-            ),
+            new Error(`Dynamics does not give this panel what it needs to open records (${environment}). Sign in to Dynamics and reload the page.`),
           );
         };
         const timer = setTimeout(fail, LOAD_MILLISECONDS);

@@ -76,7 +76,8 @@ export class ControlPanel {
     connect.core.onAccessDenied(() => {
       this.#listener.notify('sign-in', {
         isProblem: true,
-        text: 'Amazon Connect refuses your user. An administrator looks at your security profile.',
+        text: 'Amazon Connect does not let your user into the control panel.',
+        administrator: 'The user\'s security profile needs the permission Access Contact Control Panel.',
       });
     });
     connect.agent((agent) => {
@@ -128,7 +129,8 @@ export class ControlPanel {
     };
     this.#listener.notify('sign-in', {
       isProblem: true,
-      text: `The control panel does not answer. Sign in to Amazon Connect (${host}); it then appears here. If you are signed in, an administrator adds ${location.origin} to the approved origins of the instance and allows its cookies.`,
+      text: `You are not signed in to Amazon Connect (${host}). Sign in, and the control panel appears here.`,
+      administrator: `If agents who are signed in see this, add ${location.origin} to the approved origins of the instance, and allow its cookies in this page.`,
       actions: this.#isExhausted ? [signIn, { label: 'Reload this page', act: () => { location.reload(); } }] : [signIn],
     });
   }

@@ -52,6 +52,7 @@ export class Dynamics implements Host {
       listener.notify('dynamics', {
         isProblem: true,
         text: this.#whyNot,
+        administrator: `The library of the Channel Integration Framework did not load. The channel provider's address must be this page's (${location.href}), and the browser must allow Dynamics' cookies in the panel.`,
         actions: [{ label: 'Reload', act: () => { location.reload(); } }],
       });
     }
@@ -128,8 +129,12 @@ export class Dynamics implements Host {
     const about = 'dial';
     const number = e164(clicked, this.#settings.countryCallingCode);
     if (number === null) {
-      const how = this.#settings.countryCallingCode === '' ? ' Write it with its country code, such as +1 555 555 0100, or have an administrator set the page\'s country calling code.' : '';
-      listener.notify(about, { isProblem: true, text: `“${clicked}” is no phone number that can be called.${how}`, actions: [ok(about, listener)] });
+      listener.notify(about, {
+        isProblem: true,
+        text: `“${clicked.slice(0, 60)}” is no phone number that can be called. With its country code it is, such as +1 555 555 0100.`,
+        ...(this.#settings.countryCallingCode === '' && { administrator: 'The page can be told the country calling code of numbers that have none: AgentPageCountryCallingCode.' }),
+        actions: [ok(about, listener)],
+      });
       return;
     }
     listener.notify(about, { isProblem: false, text: `Calling ${number} …` });

@@ -117,7 +117,8 @@ export class Workspace implements Host {
       if (failures === FAILURES) {
         this.#listener.notify('attributes', {
           isProblem: true,
-          text: 'The agent workspace does not tell this application the contact\'s attributes. An administrator gives it the permission Contact.Attributes.View.',
+          text: 'The agent workspace does not tell which record belongs to this contact.',
+          administrator: 'Give this application the permission Contact.Attributes.View, in Amazon Connect under Third-party applications.',
         });
       }
     }
@@ -142,7 +143,8 @@ export class Workspace implements Host {
   #tellElsewhere(): void {
     this.#listener.notify('workspace', {
       isProblem: true,
-      text: 'This address is for the Amazon Connect agent workspace, which does not answer here. An administrator enters it there as an application; outside of it, use the page\'s own address.',
+      text: 'This address is for the Amazon Connect agent workspace, which does not answer here.',
+      administrator: 'Enter it there as an application. Outside of it, agents use the page\'s own address.',
       actions: [{ label: 'Open the page on its own', act: () => { window.open(new URL('./', document.baseURI), '_blank', 'noopener'); } }],
     });
   }
