@@ -525,7 +525,7 @@ async fn a_chat_becomes_a_task_of_its_customer_and_its_agent() {
         let task = only_record(&system, "tasks");
         let expected = json!({
             "activityid": chat_id(), "subject": format!("Chat with {name}"), "category": "CHAT",
-            "_regardingobjectid_value": customer, "_ownerid_value": agent,
+            "_regardingobjectid_value": customer, "_ownerid_value": agent, "statuscode": 3,
             "actualend": "2026-02-04T18:12:00Z", "actualdurationminutes": 12, "subcategory": "answered"
         });
         assert_holds(&task, &expected);
