@@ -36,6 +36,7 @@ pub mod clock;
 pub mod configuration;
 pub mod contact;
 mod crash;
+pub mod custom_resource;
 pub mod dataverse;
 pub mod delivery;
 pub mod event;

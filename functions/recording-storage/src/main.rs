@@ -3,10 +3,12 @@
 //! send their events to EventBridge.
 
 mod bucket;
-mod custom_resource;
+mod resources;
 mod storage;
+
+use connect_dynamics::custom_resource;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    custom_resource::run().await
+    custom_resource::run::<resources::Resource>().await
 }

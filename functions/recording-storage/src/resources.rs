@@ -1,21 +1,8 @@
-//! What CloudFormation asks of the custom resource, and what it is answered.
-//!
-//! CloudFormation invokes the function when the resource is created, updated or deleted, and waits for
-//! an answer at a URL that it names in the request. Without one it waits until the resource's
-//! `ServiceTimeout` is over. So every outcome is answered, and so is every failure.
-//!
-//! <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref.html>
-
-use std::{collections::HashMap, fmt::Display};
+//! The two custom resources, and what is done for each.
 
 use aws_config::SdkConfig;
-use aws_lambda_events::cloudformation::{
-    CloudFormationCustomResourceResponse as Answer,
-    CloudFormationCustomResourceResponseStatus as Status,
-};
 use aws_sdk_s3::Client;
-use connect_dynamics::function;
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use connect_dynamics::custom_resource::{self, Attributes};
 use serde::Deserialize;
 
 use crate::{
@@ -23,26 +10,10 @@ use crate::{
     storage::{self, BACKOFF, Connect, Instance},
 };
 
-/// What CloudFormation asks. One type for all that it asks, as they differ in nothing that matters here.
-/// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-requests.html>
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Request {
-    /// `Create`, `Update` or `Delete`.
-    request_type: String,
-    #[serde(rename = "ResponseURL")]
-    response_url: String,
-    stack_id: String,
-    request_id: String,
-    logical_resource_id: String,
-    #[serde(flatten)]
-    resource: Resource,
-}
-
 /// The two kinds of custom resources, with their properties in template.yaml.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "ResourceType", content = "ResourceProperties")]
-enum Resource {
+pub(crate) enum Resource {
     /// Where the instance stores what. Its attributes are [`storage::Storage::attributes`].
     #[serde(rename = "Custom::InstanceStorage", rename_all = "PascalCase")]
     InstanceStorage {
@@ -62,7 +33,7 @@ enum Resource {
 
 /// Why something could not be done, in words for who deploys the stack.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+pub(crate) enum Failure {
     #[error(transparent)]
     Storage(#[from] storage::Error),
     #[error(transparent)]
@@ -78,43 +49,30 @@ enum Failure {
     NoEndpoint(String, url::ParseError),
 }
 
-/// What the resource's attributes are, for `Fn::GetAtt`.
-type Attributes = HashMap<String, String>;
+impl custom_resource::Resource for Resource {
+    type Failure = Failure;
 
-/// Does what CloudFormation asks, for as long as Lambda invokes the function.
-///
-/// # Errors
-/// When the Lambda runtime's API fails.
-pub(crate) async fn run() -> Result<(), Error> {
-    function::start_log();
-    let config = &function::aws_config().await;
-    let http = &reqwest::Client::new();
-    let invoke = |event: LambdaEvent<Request>| async move {
-        let request = event.payload;
-        let answer = request.answer(carry_out(config, http, &request).await);
-        // The URL is signed for a request without a content type.
-        let answered = http.put(request.response_url);
-        let answered = answered.body(serde_json::to_vec(&answer)?).send().await;
-        answered
-            .and_then(reqwest::Response::error_for_status)
-            .map_err(reqwest::Error::without_url)?;
-        Ok::<(), Error>(())
-    };
-    lambda_runtime::run(service_fn(invoke)).await
-}
-
-/// A deletion needs nothing done: buckets' settings stay, as others may rely on them.
-async fn carry_out(
-    config: &SdkConfig,
-    http: &reqwest::Client,
-    request: &Request,
-) -> Result<Attributes, Failure> {
-    if request.request_type == "Delete" {
-        return Ok(Attributes::new());
+    fn physical_id(&self) -> &str {
+        match self {
+            Resource::InstanceStorage { instance_arn, .. } => instance_arn,
+            Resource::BucketEvents { bucket_name, .. } => bucket_name,
+        }
     }
-    let done = async {
+
+    fn success(&self) -> &'static str {
+        match self {
+            Resource::InstanceStorage { .. } => "it is known where the instance stores what",
+            Resource::BucketEvents { .. } => "the buckets send their events to EventBridge",
+        }
+    }
+
+    async fn make(
+        &self,
+        config: &SdkConfig,
+        http: &reqwest::Client,
+    ) -> Result<Attributes, Failure> {
         let s3 = Client::new(config);
-        match &request.resource {
+        match self {
             Resource::InstanceStorage {
                 instance_arn,
                 bucket_name,
@@ -136,9 +94,12 @@ async fn carry_out(
                 Ok(Attributes::new())
             }
         }
-    };
-    let done: Result<Attributes, Failure> = done.await;
-    done.inspect_err(|error| tracing::error!(%error, "the deployment fails"))
+    }
+
+    /// Nothing: buckets' settings stay, as others may rely on them.
+    async fn delete(&self, _: &SdkConfig) -> Result<(), Failure> {
+        Ok(())
+    }
 }
 
 /// The instance, if it is one of this region.
@@ -163,41 +124,11 @@ fn endpoint_url(endpoint: &str, variable: impl Fn(&str) -> Option<String>) -> St
         .unwrap_or_else(|| endpoint.to_owned())
 }
 
-impl Request {
-    /// The answer that tells CloudFormation of the outcome.
-    /// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-responses.html>
-    fn answer(&self, outcome: Result<Attributes, impl Display>) -> Answer {
-        let mut answer = Answer::default();
-        // The physical id: with another instance, or another bucket, it is another resource; CloudFormation
-        // then deletes this one.
-        let (physical_id, success) = match &self.resource {
-            Resource::InstanceStorage { instance_arn, .. } => {
-                (instance_arn, "it is known where the instance stores what")
-            }
-            Resource::BucketEvents { bucket_name, .. } => {
-                (bucket_name, "the buckets send their events to EventBridge")
-            }
-        };
-        // A reason is always given as text: CloudFormation has no use for null.
-        (answer.status, answer.reason) = match outcome {
-            Ok(attributes) => {
-                answer.data = attributes;
-                (Status::Success, Some(success.into()))
-            }
-            Err(error) => (Status::Failed, Some(error.to_string())),
-        };
-        answer.physical_resource_id.clone_from(physical_id);
-        answer.stack_id.clone_from(&self.stack_id);
-        answer.request_id.clone_from(&self.request_id);
-        answer
-            .logical_resource_id
-            .clone_from(&self.logical_resource_id);
-        answer
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use connect_dynamics::custom_resource::Resource as _;
     use serde_json::{Value as Json, json};
 
     use super::*;
@@ -205,126 +136,56 @@ mod tests {
     const INSTANCE: &str =
         "arn:aws:connect:us-east-1:123456789012:instance/a0c1d2e3-0000-4000-8000-000000000001";
 
-    /// A request as CloudFormation's reference shows it.
-    fn asked(kind: &str, resource: &str, properties: Json) -> Json {
-        let mut request = json!({
-            "RequestType": kind,
-            "RequestId": "b1c2d3e4-0000-4000-8000-000000000001",
-            "StackId": "arn:aws:cloudformation:us-east-1:123456789012:stack/example/1",
-            "LogicalResourceId": "TheResource",
-            "ResourceType": resource,
-            "ResponseURL": "https://example.com/answer",
-            "ResourceProperties": {
-                "ServiceToken": "arn:aws:lambda:us-east-1:123456789012:function:example",
-                "ServiceTimeout": "120",
-            },
-        });
-        let all = request["ResourceProperties"].as_object_mut().unwrap();
-        all.extend(properties.as_object().unwrap().clone());
-        request
+    /// A resource as a request of CloudFormation names it.
+    fn resource(kind: &str, properties: &Json) -> Resource {
+        let request = json!({"ResourceType": kind, "ResourceProperties": properties});
+        serde_json::from_value(request).unwrap()
     }
 
-    fn switch(kind: &str) -> Json {
+    fn switch() -> Resource {
         let properties = json!({
+            "ServiceToken": "arn:aws:lambda:us-east-1:123456789012:function:example",
+            "ServiceTimeout": "120",
             "BucketName": "example-connect-recordings",
             "Buckets": "example-connect-chats,example-connect-recordings",
         });
-        asked(kind, "Custom::BucketEvents", properties)
+        resource("Custom::BucketEvents", &properties)
     }
 
-    fn storage(kind: &str) -> Json {
-        asked(
-            kind,
-            "Custom::InstanceStorage",
-            json!({
-                "InstanceArn": INSTANCE,
-                "BucketName": "",
-                "Endpoint": "https://connect.us-east-1.amazonaws.com",
-                "Change": "1",
-            }),
-        )
-    }
-
-    fn answered(request: Json, outcome: Result<Attributes, &str>) -> Json {
-        let request: Request = serde_json::from_value(request).unwrap();
-        serde_json::to_value(request.answer(outcome)).unwrap()
-    }
-
-    /// The members that CloudFormation requires, with this status and reason.
-    fn expected(status: &str, reason: &str, physical_id: &str) -> Json {
-        json!({
-            "Status": status,
-            "Reason": reason,
-            "PhysicalResourceId": physical_id,
-            "StackId": "arn:aws:cloudformation:us-east-1:123456789012:stack/example/1",
-            "RequestId": "b1c2d3e4-0000-4000-8000-000000000001",
-            "LogicalResourceId": "TheResource",
-        })
-    }
-
-    #[track_caller]
-    fn assert_has(answer: &Json, expected: &Json) {
-        for (name, value) in expected.as_object().unwrap() {
-            assert_eq!(answer.get(name), Some(value), "{name} of {answer}");
-        }
+    fn storage(instance: &str) -> Resource {
+        let properties = json!({
+            "ServiceToken": "arn:aws:lambda:us-east-1:123456789012:function:example",
+            "ServiceTimeout": "120",
+            "InstanceArn": instance,
+            "BucketName": "",
+            "Endpoint": "https://connect.us-east-1.amazonaws.com",
+            "Change": "1",
+        });
+        resource("Custom::InstanceStorage", &properties)
     }
 
     #[test]
-    fn every_kind_of_request_is_answered_for_the_resource_that_it_names() {
-        for (of, physical_id, success) in [
-            (
-                switch as fn(&str) -> Json,
-                "example-connect-recordings",
-                "the buckets send their events to EventBridge",
-            ),
-            (
-                storage,
-                INSTANCE,
-                "it is known where the instance stores what",
-            ),
-        ] {
-            let mut update = of("Update");
-            update["PhysicalResourceId"] = "another".into();
-            update["OldResourceProperties"] =
-                json!({"BucketName": "another", "Buckets": "another"});
-            let mut delete = of("Delete");
-            delete["PhysicalResourceId"] = physical_id.into();
-            for request in [of("Create"), update, delete] {
-                let answer = answered(request, Ok(Attributes::new()));
-                assert_has(&answer, &expected("SUCCESS", success, physical_id));
-            }
-        }
+    fn another_instance_or_another_bucket_is_another_resource() {
+        assert_eq!(switch().physical_id(), "example-connect-recordings");
+        assert_eq!(storage(INSTANCE).physical_id(), INSTANCE);
     }
 
-    #[test]
-    fn a_success_tells_the_attributes_and_a_failure_its_reason() {
-        let attributes = Attributes::from([("BucketName".into(), "example".into())]);
-        let answer = answered(storage("Create"), Ok(attributes));
-        assert_eq!(answer["Data"], json!({"BucketName": "example"}));
-        let answer = answered(storage("Create"), Err("there is no such instance"));
-        assert_has(
-            &answer,
-            &expected("FAILED", "there is no such instance", INSTANCE),
-        );
-    }
-
-    /// What becomes of a request where neither S3 nor Amazon Connect can be asked for anything.
-    async fn without_aws(request: Json) -> Result<Attributes, Failure> {
-        let request = serde_json::from_value(request).unwrap();
-        let config = SdkConfig::builder()
+    /// A configuration with which neither S3 nor Amazon Connect can be asked for anything.
+    fn without_aws() -> SdkConfig {
+        SdkConfig::builder()
             .behavior_version(aws_config::BehaviorVersion::latest())
             .region(aws_config::Region::new("us-east-1"))
-            .build();
-        carry_out(&config, &reqwest::Client::new(), &request).await
+            .build()
     }
 
     #[tokio::test]
     async fn a_deletion_asks_nobody_for_anything() {
-        for of in [switch as fn(&str) -> Json, storage] {
-            assert_eq!(without_aws(of("Delete")).await.unwrap().len(), 0);
+        for resource in [switch(), storage(INSTANCE)] {
+            resource.delete(&without_aws()).await.unwrap();
         }
-        let refused = without_aws(switch("Create")).await.unwrap_err();
-        assert!(refused.to_string().contains("example-connect-chats"));
+        let made = switch().make(&without_aws(), &reqwest::Client::new()).await;
+        let refused = made.unwrap_err().to_string();
+        assert!(refused.contains("example-connect-chats"), "{refused}");
     }
 
     #[tokio::test]
@@ -339,9 +200,9 @@ mod tests {
                 "is not the ARN of an Amazon Connect instance",
             ),
         ] {
-            let mut request = storage("Create");
-            request["ResourceProperties"]["InstanceArn"] = arn.as_str().into();
-            let text = without_aws(request).await.unwrap_err().to_string();
+            let storage = storage(&arn);
+            let made = storage.make(&without_aws(), &reqwest::Client::new()).await;
+            let text = made.unwrap_err().to_string();
             assert!(text.contains(&arn) && text.contains(expected), "{text}");
         }
     }
