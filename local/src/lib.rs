@@ -1,6 +1,8 @@
+pub mod agent_page;
 pub mod aws;
 pub mod build;
 pub mod credential;
+pub mod desk;
 pub mod http;
 pub mod lambda;
 pub mod life;

@@ -16,6 +16,7 @@ use console::{deployment::Deployment, web::Console};
 use local::{
     build::{self, With},
     credential::Credential,
+    desk::{Desk, DeskOptions},
     life::{self, Outcome},
     outage::{self, Outage},
     storm::{self, Storm},
@@ -63,8 +64,8 @@ enum Command {
     },
     /// Keeps the system up, for events of your own.
     Serve {
-        /// The port of the Invoke API. AWS's other services, Dataverse, Entra ID and the console have the next
-        /// four. 0 for free ones.
+        /// The port of the Invoke API. AWS's other services, Dataverse, Entra ID, the console, the agent's page
+        /// and Amazon Connect have the next six. 0 for free ones.
         #[arg(long, default_value_t = 9001, value_parser = port)]
         port: u16,
         /// An IP address besides loopback to listen at, such as the one that containers reach this
@@ -74,6 +75,13 @@ enum Command {
         /// Saves no integration: the console's wizard makes the first one.
         #[arg(long)]
         empty: bool,
+        /// When the agent's page opens a contact's record: connecting (it rings) or connected (it is
+        /// answered).
+        #[arg(long, value_name = "WHEN", default_value = "connected", value_parser = ["connecting", "connected"])]
+        open_on: String,
+        /// How many seconds the agent's page waits for what the flows set; as it does by itself unless given.
+        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(1..=120))]
+        wait_seconds: Option<u16>,
         #[command(flatten)]
         files: Files,
     },
@@ -181,6 +189,8 @@ async fn run(arguments: Arguments) -> io::Result<ExitCode> {
             port,
             listen,
             empty,
+            open_on,
+            wait_seconds,
             files,
         } => {
             let Prepared {
@@ -203,7 +213,13 @@ async fn run(arguments: Arguments) -> io::Result<ExitCode> {
                 if port == 0 { 0 } else { port + 4 },
             );
             let console = console.await.map_err(other_ports)?;
-            serve(&system, console, listen, &files.events).await
+            let desk = DeskOptions {
+                port: if port == 0 { 0 } else { port + 5 },
+                open_on,
+                wait_seconds: wait_seconds.map(|it| it.to_string()).unwrap_or_default(),
+            };
+            let desk = Desk::set_up(&system, &desk).await.map_err(other_ports)?;
+            serve(&system, &desk, console, listen, &files.events).await
         }
     }
 }
@@ -228,11 +244,11 @@ fn at_least_one<T: FromStr>(text: &str) -> Result<T, String> {
     number.map_err(|_| "it must be a number, and at least 1".into())
 }
 
-/// A port that has four more after it, or 0.
+/// A port that has six more after it, or 0.
 fn port(text: &str) -> Result<u16, String> {
     match text.parse() {
-        Ok(port) if port <= u16::MAX - 4 => Ok(port),
-        _ => Err(format!("it must be a number from 0 to {}", u16::MAX - 4)),
+        Ok(port) if port <= u16::MAX - 6 => Ok(port),
+        _ => Err(format!("it must be a number from 0 to {}", u16::MAX - 6)),
     }
 }
 
@@ -246,7 +262,7 @@ fn ip_address(text: &str) -> Result<IpAddr, String> {
 fn other_ports(error: io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::AddrInUse {
         io::Error::other(format!(
-            "{error}; give the first of five free ports with --port, or 0 for any"
+            "{error}; give the first of seven free ports with --port, or 0 for any"
         ))
     } else {
         error
@@ -355,6 +371,7 @@ fn read(path: &Path) -> io::Result<String> {
 
 async fn serve(
     system: &System,
+    desk: &Desk,
     console: Console,
     listen: Option<IpAddr>,
     events: &Path,
@@ -372,6 +389,20 @@ async fn serve(
     if let Some(listen) = listen {
         println!("They listen at {listen} too, at the same ports.");
     }
+    for (name, address) in [
+        ("The agent's page", desk.page_address),
+        ("Amazon Connect", desk.connect_address),
+    ] {
+        println!("  {name:<28} http://{address}");
+    }
+    println!("\nThe switchboard, where a call is placed that an agent answers. Open it first:");
+    println!(
+        "  {}",
+        format!("http://{}", desk.connect_address).underline()
+    );
+    println!(
+        "  It has the ways to the agent's page: on its own, in the agent workspace, in Dynamics."
+    );
     println!("\nThe console, where the integration is configured and contacts are seen:");
     println!("  {}", console.address.underline());
     println!("  It lets one browser in, once. `cargo run --bin connect-dynamics` opens another.");

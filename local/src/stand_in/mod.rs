@@ -1,8 +1,9 @@
-//! Stand-ins for what is not ours: Entra ID, Dataverse, Secrets Manager, KMS, STS and S3.
+//! Stand-ins for what is not ours: Amazon Connect, Entra ID, Dataverse, Secrets Manager, KMS, STS and S3.
 //!
 //! They refuse what the real ones refuse and can be told to fail. They are for this machine only:
 //! they hold made-up secrets and trust whoever reaches loopback.
 
+pub mod connect;
 pub mod dataverse;
 pub mod entra;
 pub mod fault;
