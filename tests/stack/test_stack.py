@@ -5,16 +5,21 @@ events by the stack's rules and keeps its schedule. What it cannot do is in NOT_
 """
 
 import contextlib
+import http.client
 import http.server
 import json
 import os
+import pathlib
+import shutil
 import subprocess
+import tempfile
 import threading
 import unittest
 import urllib.parse
 import uuid
 
 import boto3
+import botocore
 
 from machine import (
     BUILT,
@@ -239,13 +244,13 @@ class Deployed(unittest.TestCase):
         return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
     @classmethod
-    def deploy_with(cls, parameters):
+    def deploy_with(cls, parameters, built=BUILT):
         parameters = {"InstanceArn": INSTANCE} | NOT_EMULATED | parameters
         cls.run_command(
             "deploy",
             *[TARGET / "tools" / "python" / "sam" / "bin" / "sam", "deploy"],
             *["--config-file", PROJECT / "samconfig.toml", "--no-confirm-changeset", "--no-progressbar"],
-            *["--template-file", BUILT / "template.yaml", "--stack-name", STACK],
+            *["--template-file", built / "template.yaml", "--stack-name", STACK],
             *["--no-resolve-s3", "--s3-bucket", "artifacts"],
             *["--parameter-overrides", *(f"{key}={value}" for key, value in parameters.items())],
         )
@@ -286,6 +291,44 @@ class Deployed(unittest.TestCase):
         reply = json.loads(answer["Payload"].read())
         self.assertNotIn("FunctionError", answer, reply)
         return reply
+
+    def answers(self, function, *requests):
+        """What CloudFormation is answered by this function to these requests: their type, their resource's
+        type and its properties."""
+        answers = []
+
+        class Answers(http.server.BaseHTTPRequestHandler):
+            def do_PUT(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                answers.append((self.headers.get("Content-Type"), json.loads(body)))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        with http.server.HTTPServer(("127.0.0.1", 0), Answers) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            for kind, resource, properties in requests:
+                request = {
+                    "RequestType": kind,
+                    "RequestId": "1",
+                    "StackId": "arn:aws:cloudformation:us-east-1:123456789012:stack/example/1",
+                    "LogicalResourceId": "TheResource",
+                    "ResourceType": resource,
+                    "ResponseURL": f"http://127.0.0.1:{server.server_port}/answer",
+                    "ResourceProperties": {"ServiceToken": "x", "ServiceTimeout": "120"} | properties,
+                }
+                self.invoke(function, request)
+            server.shutdown()
+        for content_type, answer in answers:
+            # The URL of a real answer is signed for a request without one.
+            self.assertIsNone(content_type)
+            texts = ("Status", "Reason", "PhysicalResourceId", "StackId", "RequestId", "LogicalResourceId")
+            self.assertTrue(all(isinstance(answer[key], str) for key in texts), answer)
+            # CloudFormation takes no more.
+            self.assertLess(len(json.dumps(answer)), 4096)
+        return [answer for _, answer in answers]
 
     @classmethod
     def physical_id(cls, logical_id):
@@ -549,48 +592,10 @@ class Stack(Deployed):
         self.assertEqual(self.read_notifications(), {**self.notifications, "EventBridgeConfiguration": {}})
         self.assertEqual(self.read_notifications(CHATS), {"EventBridgeConfiguration": {}})
 
-    def answers(self, *requests):
-        """What CloudFormation is answered to these requests: their type, their resource's type and its
-        properties."""
-        answers = []
-
-        class Answers(http.server.BaseHTTPRequestHandler):
-            def do_PUT(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                answers.append((self.headers.get("Content-Type"), json.loads(body)))
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, *_):
-                pass
-
-        with http.server.HTTPServer(("127.0.0.1", 0), Answers) as server:
-            threading.Thread(target=server.serve_forever, daemon=True).start()
-            for kind, resource, properties in requests:
-                request = {
-                    "RequestType": kind,
-                    "RequestId": "1",
-                    "StackId": "arn:aws:cloudformation:us-east-1:123456789012:stack/example/1",
-                    "LogicalResourceId": "TheResource",
-                    "ResourceType": resource,
-                    "ResponseURL": f"http://127.0.0.1:{server.server_port}/answer",
-                    "ResourceProperties": {"ServiceToken": "x", "ServiceTimeout": "120"} | properties,
-                }
-                self.invoke("RecordingStorage", request)
-            server.shutdown()
-        for content_type, answer in answers:
-            # The URL of a real answer is signed for a request without one.
-            self.assertIsNone(content_type)
-            texts = ("Status", "Reason", "PhysicalResourceId", "StackId", "RequestId", "LogicalResourceId")
-            self.assertTrue(all(isinstance(answer[key], str) for key in texts), answer)
-            # CloudFormation takes no more.
-            self.assertLess(len(json.dumps(answer)), 4096)
-        return [answer for _, answer in answers]
-
     def test_a_bucket_that_cannot_be_changed_is_told_of(self):
         properties = {"BucketName": "there-is-none", "Buckets": "there-is-none"}
         refused, deleted = self.answers(
-            *((kind, "Custom::BucketEvents", properties) for kind in ("Create", "Delete"))
+            "RecordingStorage", *((kind, "Custom::BucketEvents", properties) for kind in ("Create", "Delete"))
         )
         self.assertEqual(refused["Status"], "FAILED")
         self.assertIn("there-is-none", refused["Reason"])
@@ -614,6 +619,7 @@ class Stack(Deployed):
             for number, region, _ in cases
         ]
         answers = self.answers(
+            "RecordingStorage",
             *(
                 (
                     "Create",
@@ -621,7 +627,7 @@ class Stack(Deployed):
                     {"InstanceArn": arn, "BucketName": "", "Endpoint": "https://example.com", "Change": "1"},
                 )
                 for arn in arns
-            )
+            ),
         )
         for arn, (_, _, expected), answer in zip(arns, cases, answers, strict=True):
             with self.subTest(expected):
@@ -854,6 +860,143 @@ class SwitchIsDone(Deployed):
         policies = self.client("iam").list_role_policies(RoleName=role)["PolicyNames"]
         self.assertEqual(sorted(policies), ["log", "storage"])
         self.assertEqual(self.read_notifications(), {**self.notifications, "EventBridgeConfiguration": {}})
+        self.assertEqual(self.invoke("ContactStart", event("contact-start"))["status"], "delivered")
+
+
+class AgentPage(Deployed):
+    """The page from its bucket to the browser.
+
+    The emulator's CloudFront serves a distribution at the emulator's port, by the name in Host, and believes
+    a header that the browser came by https. Amazon Connect, which would approve the page and add it to the
+    workspace, it has none.
+    """
+
+    SETTINGS = {
+        "MakeAgentPage": "true",
+        "AgentPageInstanceUrl": "https://example.my.connect.aws",
+        "AgentPageEnvironments": "https://a.crm.dynamics.com,https://b.crm4.dynamics.com",
+        "AgentPageAppId": "a0c1d2e3-0000-4000-8000-00000000a001",
+        "AgentPageWorkspace": "true",
+    }
+
+    @classmethod
+    def parameters(cls):
+        return cls.SETTINGS
+
+    def get(self, path, scheme="https"):
+        """What a browser gets at a path of the page: the status, the headers and the body."""
+        host = urllib.parse.urlsplit(self.outputs["AgentPageUrl"]).netloc
+        connection = http.client.HTTPConnection(urllib.parse.urlsplit(self.url).netloc, timeout=10)
+        with contextlib.closing(connection):
+            connection.request("GET", path, headers={"Host": host, "X-Forwarded-Proto": scheme})
+            answer = connection.getresponse()
+            return answer.status, answer.headers, answer.read()
+
+    def json(self, path):
+        status, headers, body = self.get(path)
+        self.assertEqual((status, headers["Content-Type"]), (200, "application/json"), body)
+        return json.loads(body)
+
+    def objects(self):
+        bucket = self.physical_id("AgentPageBucket")
+        return {one["Key"] for one in self.client("s3").list_objects_v2(Bucket=bucket).get("Contents", [])}
+
+    def test_1_browsers_get_its_files_with_its_policies(self):
+        dist = PROJECT / "agent" / "dist"
+        files = {path.name for path in dist.iterdir()}
+        self.assertEqual(self.objects(), files | {"settings.json", "channel-provider.json"})
+        kinds = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+        for path, file in [("/", "index.html"), ("/index.html?host=workspace", "index.html")] + [
+            (f"/{name}", name) for name in files
+        ]:
+            with self.subTest(path):
+                status, headers, body = self.get(path)
+                self.assertEqual((status, body), (200, (dist / file).read_bytes()))
+                kind = kinds[pathlib.Path(file).suffix]
+                self.assertEqual(headers["Content-Type"], f"{kind}; charset=utf-8")
+                self.assertEqual(headers["Cache-Control"], "no-cache")
+                self.assertTrue(headers["ETag"])
+                policy = headers["Content-Security-Policy"]
+                framing = (
+                    "https://example.my.connect.aws https://a.crm.dynamics.com https://b.crm4.dynamics.com"
+                )
+                self.assertIn(f"frame-ancestors {framing}", policy)
+                self.assertIn(
+                    'microphone=(self "https://example.my.connect.aws")', headers["Permissions-Policy"]
+                )
+                self.assertEqual(headers["X-Content-Type-Options"], "nosniff")
+                self.assertEqual(headers["Referrer-Policy"], "no-referrer")
+                self.assertIn("max-age=31536000", headers["Strict-Transport-Security"])
+                self.assertIsNone(headers["X-Frame-Options"])
+
+    def test_1_it_knows_its_settings_and_its_own_address(self):
+        settings = self.json("/settings.json")
+        self.assertEqual(settings["instanceUrl"], "https://example.my.connect.aws")
+        self.assertEqual(settings["appId"], "a0c1d2e3-0000-4000-8000-00000000a001")
+        self.assertEqual(settings["waitSeconds"], 10)
+        provider = self.json("/channel-provider.json")
+        self.assertEqual(provider["msdyn_landingurl"], self.outputs["AgentPageDynamicsUrl"])
+        page, *environments = self.outputs["AgentPageApprovedOrigins"].split(",")
+        self.assertEqual(page, self.outputs["AgentPageUrl"])
+        self.assertEqual(environments, ["https://a.crm.dynamics.com", "https://b.crm4.dynamics.com"])
+
+    def test_1_nobody_gets_it_another_way(self):
+        status, headers, _ = self.get("/settings.json", "http")
+        self.assertEqual((status, headers["Location"][:8]), (301, "https://"))
+        status, _, _ = self.get("/there-is-none")
+        self.assertEqual(status, 403)
+        anonymous = boto3.client(
+            "s3",
+            endpoint_url=self.url,
+            region_name=REGION,
+            config=botocore.config.Config(signature_version=botocore.UNSIGNED),
+        )
+        with self.assertRaises(anonymous.exceptions.ClientError) as refused:
+            anonymous.get_object(Bucket=self.physical_id("AgentPageBucket"), Key="index.html")
+        self.assertEqual(refused.exception.response["Error"]["Code"], "AccessDenied")
+
+    def test_1_settings_that_are_wrong_are_told_of(self):
+        wrong = {"InstanceUrl": "", "Environments": "https://*.dynamics.com"}
+        (refused,) = self.answers("AgentPageFiles", ("Create", "Custom::AgentPageSettings", wrong))
+        self.assertEqual(refused["Status"], "FAILED")
+        for expected in ("InstanceUrl: ", "Environments: ", "AgentPageInstanceUrl"):
+            self.assertIn(expected, refused["Reason"])
+        gone = {"BucketName": "there-is-none", "PageUrl": "https://example.com"} | wrong
+        (deleted,) = self.answers("AgentPageFiles", ("Delete", "Custom::AgentPageContent", gone))
+        self.assertEqual(deleted["Status"], "SUCCESS")
+
+    def test_2_other_settings_and_other_code_are_there_after_the_next_deployment(self):
+        address = self.outputs["AgentPageUrl"]
+        changed = self.SETTINGS | {
+            "AgentPageEnvironments": "https://c.crm.dynamics.com",
+            "AgentPageWaitSeconds": "20",
+        }
+        self.deploy_with(changed)
+        settings = self.json("/settings.json")
+        self.assertEqual(settings["waitSeconds"], 20)
+        _, headers, _ = self.get("/")
+        self.assertIn("https://c.crm.dynamics.com", headers["Content-Security-Policy"])
+        self.assertNotIn("https://a.crm.dynamics.com", headers["Content-Security-Policy"])
+
+        bucket = self.physical_id("AgentPageBucket")
+        self.client("s3").delete_object(Bucket=bucket, Key="page.js")
+        self.assertEqual(self.get("/page.js")[0], 403)
+        with tempfile.TemporaryDirectory() as folder:
+            other = pathlib.Path(folder) / "build"
+            shutil.copytree(BUILT, other)
+            (other / "AgentPageFiles" / "another-file").write_text("as if the code were another one")
+            self.deploy_with(changed, other)
+        self.assertEqual(self.get("/page.js")[0], 200)
+        self.assertEqual(self.json("/channel-provider.json")["msdyn_landingurl"][: len(address)], address)
+
+    def test_3_it_leaves_nothing_behind(self):
+        bucket = self.physical_id("AgentPageBucket")
+        self.deploy_with({"MakeAgentPage": "false"})
+        resources = self.client("cloudformation").describe_stack_resources(StackName=STACK)["StackResources"]
+        left = {one["LogicalResourceId"] for one in resources if one["ResourceStatus"] != "DELETE_COMPLETE"}
+        self.assertEqual({name for name in left if name.startswith("AgentPage")}, set())
+        buckets = {one["Name"] for one in self.client("s3").list_buckets()["Buckets"]}
+        self.assertNotIn(bucket, buckets)
         self.assertEqual(self.invoke("ContactStart", event("contact-start"))["status"], "delivered")
 
 

@@ -29,6 +29,8 @@ TEMPLATE = yaml_parse((PROJECT / "template.yaml").read_text())
 RESOURCES = TEMPLATE["Resources"]
 # The functions that a contact's events come to.
 STEPS = [name for name in FUNCTIONS if name != "Redelivery"]
+# The functions that CloudFormation invokes, which it also tells of their errors.
+OF_CLOUDFORMATION = {"RecordingStorage", "AgentPageFiles"}
 
 
 @functools.cache
@@ -46,15 +48,20 @@ def transformed():
 # The properties that give a resource its name.
 NAMES = {"Name"} | {
     f"{kind}Name"
-    for kind in ("Alarm", "Dashboard", "Function", "LogGroup", "Queue", "Role", "Table", "Topic")
+    for kind in ("Alarm", "Bucket", "Dashboard", "Function", "LogGroup", "Queue", "Role", "Table", "Topic")
 }
+# What names a resource is in this property of some types, and in the other ones' own properties.
+NAMED_IN = ("OriginAccessControlConfig", "ResponseHeadersPolicyConfig")
 
 
 def is_of_this_stack(name):
     """Whether a resource's name holds its stack's, or names another resource of it."""
     text = json.dumps(name)
     return (
-        "${AWS::StackName}" in text or '"AWS::StackName"' in text or '{"Ref":' in text or "Fn::GetAtt" in text
+        "${AWS::StackName}" in text
+        or any(f'"AWS::{name}"' in text for name in ("StackName", "StackId"))
+        or '{"Ref":' in text
+        or "Fn::GetAtt" in text
     )
 
 
@@ -366,8 +373,7 @@ class Metrics(unittest.TestCase):
                 if resource["Type"] == kind and name not in without
             )
 
-        # What learns the storage is CloudFormation's, and tells CloudFormation of its errors.
-        functions = all_of("AWS::Serverless::Function", ["RecordingStorage"])
+        functions = all_of("AWS::Serverless::Function", OF_CLOUDFORMATION)
         queues = all_of("AWS::SQS::Queue", ["DeadLetters", "GivenUpRecords"])
         for name, expected in [
             ("ErrorsAlarm", functions),
@@ -441,7 +447,7 @@ class Metrics(unittest.TestCase):
         self.assertEqual(
             lists,
             {
-                "Functions": functions - {"RecordingStorage"},
+                "Functions": functions - OF_CLOUDFORMATION,
                 "Queues": queues - {"DeadLetters", "GivenUpRecords"},
             },
         )
@@ -451,9 +457,14 @@ class Names(unittest.TestCase):
     def test_two_stacks_fit_into_one_account_and_region(self):
         """No resource has a name that another stack would give it, in what CloudFormation gets from SAM."""
         for name, resource in transformed()["Resources"].items():
-            for key in NAMES & resource.get("Properties", {}).keys():
-                with self.subTest(name, key=key):
-                    self.assertTrue(is_of_this_stack(resource["Properties"][key]))
+            # An alias is a function's own.
+            if resource["Type"] != "AWS::Lambda::Alias":
+                properties = resource.get("Properties", {})
+                for key in NAMED_IN:
+                    properties = properties.get(key, properties)
+                for key in NAMES & properties.keys():
+                    with self.subTest(name, key=key):
+                        self.assertTrue(is_of_this_stack(properties[key]))
 
     def test_queues_take_events_of_every_rule_of_this_account(self):
         """CloudFormation shortens names, so none of them can be in a condition."""
@@ -550,7 +561,7 @@ class Roles(unittest.TestCase):
 
     def test_there_are_no_roles_but_those_written_here_and_each_takes_the_boundary(self):
         roles = {name for name, one in transformed()["Resources"].items() if one["Type"] == "AWS::IAM::Role"}
-        others = {"RecordingStorageRole", "RedeliveryScheduleRole", "FederationRole"}
+        others = {f"{name}Role" for name in (*OF_CLOUDFORMATION, "RedeliverySchedule", "Federation")}
         self.assertEqual(roles, {f"{name}Role" for name in FUNCTIONS} | others)
         for name in roles:
             boundary = RESOURCES[name]["Properties"]["PermissionsBoundary"]
@@ -869,9 +880,162 @@ class Storage(unittest.TestCase):
         self.assertEqual(properties["Change"], {"Ref": "StorageChange"})
 
 
+class AgentPage(unittest.TestCase):
+    PARTS = [name for name in RESOURCES if name.startswith("AgentPage")]
+
+    @staticmethod
+    def properties(name):
+        return json.loads(json.dumps(RESOURCES[name]["Properties"]))
+
+    def there(self, **parameters):
+        return {name for name in self.PARTS if holds(RESOURCES[name]["Condition"], parameters)}
+
+    def test_there_is_none_of_it_unless_it_is_asked_for(self):
+        self.assertEqual(self.there(), set())
+        self.assertEqual(self.there(AgentPageWorkspace="true"), set())
+        outputs = [one for name, one in TEMPLATE["Outputs"].items() if name.startswith("AgentPage")]
+        self.assertEqual({one["Condition"] for one in outputs}, {"MakesAgentPage"})
+        in_the_workspace = {"AgentPageApplication", "AgentPageApplicationAssociation"}
+        everything = set(self.PARTS)
+        self.assertEqual(self.there(MakeAgentPage="true", AgentPageWorkspace="true"), everything)
+        self.assertEqual(self.there(MakeAgentPage="true"), everything - in_the_workspace)
+        # Somebody else approves it and adds it.
+        self.assertEqual(
+            self.there(MakeAgentPage="true", AgentPageWorkspace="true", AttachToConnect="false"),
+            everything - in_the_workspace - {"AgentPageOrigin"},
+        )
+
+    def test_each_setting_is_a_parameter_that_reaches_both_resources(self):
+        rust = (PROJECT / "agent" / "src" / "lib.rs").read_text()
+        (fields,) = re.findall(r"pub struct Parameters \{(.*?)\n\}", rust, re.DOTALL)
+        names = ["".join(map(str.capitalize, name.split("_"))) for name in re.findall(r"pub (\w+):", fields)]
+        expected = {name: {"Ref": f"AgentPage{name}"} for name in names}
+        usual = {"ServiceToken", "ServiceTimeout", "Code"}
+        settings, content = self.properties("AgentPageSettings"), self.properties("AgentPageContent")
+        self.assertEqual({key: settings[key] for key in settings.keys() - usual}, expected)
+        del content["BucketName"], content["PageUrl"]
+        self.assertEqual(content, settings)
+        parameters = {name for name in TEMPLATE["Parameters"] if name.startswith("AgentPage")}
+        self.assertEqual(parameters, {f"AgentPage{name}" for name in names} | {"AgentPageWorkspace"})
+
+    def test_parameters_take_what_they_say_and_nothing_that_would_add_to_a_policy(self):
+        for name, value, is_taken in [
+            ("InstanceUrl", "", True),
+            ("InstanceUrl", "https://example.my.connect.aws", True),
+            ("InstanceUrl", "https://example.my.connect.aws/", True),
+            ("InstanceUrl", "https://example.awsapps.com/connect/ccp-v2", False),
+            ("InstanceUrl", "example.my.connect.aws", False),
+            ("Environments", "https://example.crm.dynamics.com", True),
+            ("Environments", "https://a.crm.dynamics.com,https://b.crm4.dynamics.com", True),
+            ("Environments", "https://a.crm.dynamics.com/", False),
+            ("Environments", "https://*.dynamics.com", False),
+            ("Environments", "https://a.crm.dynamics.com; script-src *", False),
+            ("Environments", "https://a.crm.dynamics.com,", False),
+            ("AppId", "a0c1d2e3-0000-4000-8000-00000000a001", True),
+            ("AppId", "Customer Service Hub", False),
+            ("SignInUrl", "https://login.example.com/sso?instance=1&app=2", True),
+            ("SignInUrl", "http://login.example.com", False),
+            ("CountryCallingCode", "+1", True),
+            ("CountryCallingCode", "1", False),
+            ("SessionTemplate", "msdyn_chat_session", True),
+            ("SessionTemplate", "a session", False),
+        ]:
+            with self.subTest(name, value=value):
+                pattern = TEMPLATE["Parameters"][f"AgentPage{name}"]["AllowedPattern"]
+                self.assertEqual(re.fullmatch(pattern, value) is not None, is_taken)
+
+    def test_other_code_or_other_settings_put_the_files_again(self):
+        """CloudFormation asks only when a property changes, and the page is in the code."""
+        resources = transformed()["Resources"]
+        (version,) = [name for name, one in resources.items() if one["Type"] == "AWS::Lambda::Version"]
+        self.assertRegex(version, "^AgentPageFilesVersion")
+        for name in ("AgentPageSettings", "AgentPageContent"):
+            self.assertEqual(resources[name]["Properties"]["Code"], {"Ref": version})
+        # No sooner than the code is there.
+        self.assertEqual(resources[version]["Properties"]["FunctionName"], {"Ref": "AgentPageFiles"})
+        self.assertEqual(resources[version]["Condition"], "MakesAgentPage")
+
+    def test_the_files_are_taken_away_before_the_bucket_is_and_put_there_before_agents_can_see_them(self):
+        before = {"AgentPageBucket", "AgentPageFiles", "AgentPageFilesRole", "AgentPageDistribution"}
+        self.assertLessEqual(before, waits_for("AgentPageContent"))
+        self.assertIn("AgentPageContent", waits_for("AgentPageApplication"))
+        # The circle that the two custom resources are two for.
+        self.assertIn("AgentPageSettings", waits_for("AgentPageDistribution"))
+
+    def test_only_cloudfront_reads_the_bucket_for_this_distribution_alone_and_only_the_function_writes(self):
+        bucket = self.properties("AgentPageBucket")
+        self.assertEqual(set(bucket["PublicAccessBlockConfiguration"].values()), {True})
+        self.assertEqual(len(bucket["PublicAccessBlockConfiguration"]), 4)
+        self.assertEqual(bucket["OwnershipControls"]["Rules"], [{"ObjectOwnership": "BucketOwnerEnforced"}])
+        objects = {"Fn::Sub": "${AgentPageBucket.Arn}/*"}
+        read, deny = self.properties("AgentPageBucketPolicy")["PolicyDocument"]["Statement"]
+        this = "arn:${AWS::Partition}:cloudfront::${AWS::AccountId}:distribution/${AgentPageDistribution}"
+        self.assertEqual(
+            read,
+            {
+                "Effect": "Allow",
+                "Principal": {"Service": "cloudfront.amazonaws.com"},
+                "Action": "s3:GetObject",
+                "Resource": objects,
+                "Condition": {"StringEquals": {"aws:SourceArn": {"Fn::Sub": this}}},
+            },
+        )
+        self.assertEqual((deny["Effect"], deny["Principal"], deny["Action"]), ("Deny", "*", "s3:*"))
+        self.assertEqual(deny["Condition"], {"Bool": {"aws:SecureTransport": "false"}})
+        write, log = statements("AgentPageFilesRole")
+        self.assertEqual(write, [["s3:PutObject", "s3:DeleteObject"], objects, {}])
+        self.assertEqual(log[1], {"Fn::GetAtt": ["AgentPageFilesLog", "Arn"]})
+        (origin,) = self.properties("AgentPageDistribution")["DistributionConfig"]["Origins"]
+        self.assertEqual(origin["OriginAccessControlId"], {"Ref": "AgentPageAccess"})
+        self.assertEqual(origin["DomainName"], {"Fn::GetAtt": ["AgentPageBucket", "RegionalDomainName"]})
+
+    def test_it_is_served_with_the_policies_of_its_settings(self):
+        behavior = self.properties("AgentPageDistribution")["DistributionConfig"]["DefaultCacheBehavior"]
+        self.assertEqual(behavior["ViewerProtocolPolicy"], "redirect-to-https")
+        self.assertEqual(behavior["ResponseHeadersPolicyId"], {"Ref": "AgentPageHeaders"})
+        policy = self.properties("AgentPageHeaders")["ResponseHeadersPolicyConfig"]
+        headers = policy["SecurityHeadersConfig"]
+        # It would keep the page out of Amazon Connect's and Dynamics' frames.
+        self.assertNotIn("FrameOptions", headers)
+        given = {"Fn::GetAtt": ["AgentPageSettings", "ContentSecurityPolicy"]}
+        self.assertEqual(headers["ContentSecurityPolicy"]["ContentSecurityPolicy"], given)
+        (permissions,) = policy["CustomHeadersConfig"]["Items"]
+        self.assertEqual(permissions["Header"], "Permissions-Policy")
+        self.assertEqual(permissions["Value"], {"Fn::GetAtt": ["AgentPageSettings", "PermissionsPolicy"]})
+        rust = (PROJECT / "agent" / "src" / "lib.rs").read_text()
+        (others,) = re.findall(r"pub const SECURITY_HEADERS.*?= \[(.*?)\];", rust, re.DOTALL)
+        self.assertEqual(
+            dict(re.findall(r'\("([^"]+)", "([^"]+)"\)', others)),
+            # CloudFront knows no other value of the first.
+            {
+                "X-Content-Type-Options": "nosniff",
+                "Referrer-Policy": headers["ReferrerPolicy"]["ReferrerPolicy"],
+            },
+        )
+        self.assertIn("ContentTypeOptions", headers)
+        for one in (*headers.values(), permissions):
+            self.assertTrue(one["Override"], one)
+
+    def test_the_workspace_gives_it_the_contact_and_its_tabs_their_own_rights(self):
+        application = self.properties("AgentPageApplication")
+        source = application["ApplicationSourceConfig"]["ExternalUrlConfig"]
+        outputs = json.loads(json.dumps(TEMPLATE["Outputs"]))
+        self.assertEqual(source["AccessUrl"], outputs["AgentPageWorkspaceUrl"]["Value"])
+        self.assertEqual(application["ApplicationConfig"], {"ContactHandling": {"Scope": "PER_CONTACT"}})
+        self.assertIn("allow-popups-to-escape-sandbox", application["IframeConfig"]["Sandbox"])
+        page = "https://${AgentPageDistribution.DomainName}"
+        self.assertEqual(self.properties("AgentPageOrigin")["Origin"], {"Fn::Sub": page})
+        self.assertEqual(outputs["AgentPageUrl"]["Value"], {"Fn::Sub": page})
+
+
 # Of what CloudFormation's resource types may ask for, what this stack's properties never do. By service, as
 # far as the policy speaks of the service at all.
 NEVER_ASKED_FOR = [
+    "app-integrations:*EventIntegrationAssociation",
+    # Of a distribution with one origin, and no tenants and no tags of its own.
+    "cloudfront:*ConnectionGroup",
+    "cloudfront:*Staging*",
+    "cloudfront:*VpcOrigin",
     "cloudwatch:*Insight*",
     "connect:*Bot*",
     "dynamodb:*Item",
@@ -897,6 +1061,8 @@ NEVER_ASKED_FOR = [
     "lambda:*CodeSigningConfig",
     "lambda:*LayerVersion",
     "lambda:*RuntimeAlias",
+    "lambda:DeleteProvisionedConcurrencyConfig",
+    "lambda:PutProvisionedConcurrencyConfig",
     "lambda:PassCapacityProvider",
     "lambda:PutFunctionRecursionConfig",
     "lambda:PutFunctionScalingConfig",
@@ -911,7 +1077,29 @@ NEVER_ASKED_FOR = [
     "logs:PutBearerTokenAuthentication",
     "logs:PutLogGroupDeletionProtection",
     # Of SAM's bucket.
-    "s3:*",
+    # Of a bucket with nothing but its owner, its encryption and its policy.
+    "s3:*Abac",
+    "s3:*Acl",
+    "s3:*Analytics*",
+    "s3:*BucketWebsite",
+    "s3:*Cors",
+    "s3:*Inventory*",
+    "s3:*IntelligentTiering*",
+    "s3:*Lifecycle*",
+    "s3:*Metadata*",
+    "s3:*MetricsConfiguration",
+    "s3:*ObjectLock*",
+    "s3:*Replication*",
+    "s3:*agResource",
+    "s3:DeleteBucketEncryption",
+    "s3:DeleteObject",
+    # Of a log group.
+    "s3:REST.PUT.OBJECT",
+    "s3:ListAllMyBuckets",
+    "s3:PutAccelerateConfiguration",
+    "s3:PutBucketLogging",
+    "s3:PutBucketNotification",
+    "s3:PutBucketVersioning",
     "secretsmanager:*Replica*",
 ]
 
@@ -990,8 +1178,8 @@ def waits_for(name):
 class FirstDeployment(unittest.TestCase):
     def test_instance_and_buckets_are_tried_before_there_is_a_table(self):
         """So that the likeliest mistake leaves nothing that has to be deleted by hand."""
-        self.assertLessEqual({"InstanceStorage", "BucketSwitch"}, waits_for("Table"))
-        self.assertNotIn("Table", waits_for("BucketSwitch"))
+        self.assertLessEqual({"InstanceStorage", "BucketSwitch", "AgentPageSettings"}, waits_for("Table"))
+        self.assertNotIn("Table", waits_for("BucketSwitch") | waits_for("AgentPageContent"))
 
     def test_what_is_kept_when_the_stack_is_deleted(self):
         kept = {name: one["DeletionPolicy"] for name, one in RESOURCES.items() if "DeletionPolicy" in one}
@@ -1003,7 +1191,7 @@ class FirstDeployment(unittest.TestCase):
             {"Table": "Retain"}
             # What nobody has read yet is in the queues and in the stream.
             | dict.fromkeys({"Secret", "ContactRecords"} | queues, "RetainExceptOnCreate")
-            | dict.fromkeys(logs, "Delete"),
+            | dict.fromkeys({"AgentPageBucket"} | logs, "Delete"),
         )
 
 
