@@ -169,10 +169,11 @@ function contact(seen) {
     phoneNumber: isVoice ? seen.address : null, agentLogin: null, queue: null,
   };
   const isOver = ['ended', 'missed', 'rejected', 'error'].includes(seen.state);
+  const chatMediaInfo = seen.channel === 'CHAT' ? { connectionData: JSON.stringify({ ConnectionAuthenticationToken: 'none' }), customerName: seen.name } : null;
   const connection = (type, initial, to, isThere) => ({
     connectionId: `${seen.id}-${type}`, contactId: seen.id, type, initial,
     state: { type: isOver ? 'disconnected' : isThere ? 'connected' : 'connecting', timestamp: since },
-    endpoint: to, address: to, softphoneMediaInfo: null, chatMediaInfo: null, monitoringInfo: null, quickConnectName: null,
+    endpoint: to, address: to, softphoneMediaInfo: null, chatMediaInfo, monitoringInfo: null, quickConnectName: null,
   });
   const isOutbound = seen.kind === 'outbound';
   const isConnected = seen.state === 'connected';
