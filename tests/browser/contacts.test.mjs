@@ -41,7 +41,7 @@ it("tells why a contact has failed and what to do, and delivers it again once th
   const failed = page.locator(".contacts-request.failed").filter({ hasText: "Look-up of the customer" });
   assert.match(await failed.innerText(), /prvReadContact[^]*What to do: [^]*security role/);
   await page.locator(".contacts-request.delivered").getByText("phonecall").first().waitFor();
-  await picture(page, "timeline");
+  await picture(page, "console-timeline");
 
   // As long as nobody gives it, it fails again.
   await page.getByRole("button", { name: "Deliver again" }).click();
@@ -70,7 +70,7 @@ it("makes the record of a failed contact when it is delivered again", async (vis
   await page.getByText(/3 contacts have failed\./).waitFor();
   await page.getByRole("link", { name: "Look at them" }).click();
   await page.waitForURL("**/contacts?state=failed");
-  await picture(page, "contacts");
+  await picture(page, "console-contacts");
 
   await page.getByRole("link", { name: "Voice" }).first().click();
   assert.match(await page.locator(".contacts-request.failed").innerText(), /A value is longer than its column in Dynamics allows\.[^]*What to do:/);

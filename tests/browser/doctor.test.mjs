@@ -27,7 +27,7 @@ it("says that a secret is wrong and what to do, and that it is right again", asy
   assert.match(await summary.textContent(), /1 thing needs mending/);
   const broken = page.locator("article.finding.bad");
   assert.match(await broken.innerText(), /AADSTS7000215[^]*What to do[^]*put its Value, not its Secret ID, into the secret/);
-  await picture(page, "doctor");
+  await picture(page, "console-doctor");
 
   // While the page stands, the secret is put right in another one.
   const other = await visit.another();

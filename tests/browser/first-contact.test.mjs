@@ -51,7 +51,7 @@ it("leads from an empty system to a recorded contact by keyboard alone", async (
   await pressButton(page, "Test connection");
   await page.locator("#connection-test .notice.good").waitFor();
   assert.equal(await page.locator("#connection-test .badge.good").count(), 4);
-  await picture(page, "connection");
+  await picture(page, "console-connection");
   await pressButton(page, "Save and continue", "Shift+Tab");
 
   await page.waitForURL("**/steps/contact-start");
@@ -70,7 +70,7 @@ it("leads from an empty system to a recorded contact by keyboard alone", async (
   // What it comes to stands beside it, and in what would be sent.
   await (await line(page, "subject")).locator("[data-comes]").getByText("Ring +15555550100", { exact: true }).waitFor();
   await page.locator("[data-preview-content]").getByText('"subject": "Ring +15555550100"').first().waitFor();
-  await picture(page, "step");
+  await picture(page, "console-step");
   await pressButton(page, "Save and continue");
 
   for (const stage of ["contact-answered", "contact-end", "recording-available", "contact-completed"]) {
@@ -89,7 +89,7 @@ it("leads from an empty system to a recorded contact by keyboard alone", async (
   await pressButton(page, "Place the test contact");
   await page.waitForURL("**/try/*");
   await page.locator("#progress .notice.good").waitFor();
-  await picture(page, "test-contact");
+  await picture(page, "console-test-contact");
   const contact = await page.locator("h1 + p code").textContent();
 
   const [call, ...others] = await system.records("phonecalls");
@@ -132,7 +132,7 @@ it("goes back to an earlier version with one click, and contacts are recorded by
     if (subject === "By the second") {
       assert.match(await page.locator(".diff .gone").textContent(), /removed: .*"subject": "By the first"/);
       assert.match(await page.locator(".diff .new").textContent(), /added: .*"subject": "By the second"/);
-      await picture(page, "review");
+      await picture(page, "console-review");
     }
     await publish(visit, "support");
   }
@@ -154,5 +154,5 @@ it("goes back to an earlier version with one click, and contacts are recorded by
   assert.deepEqual(calls.map((call) => call.subject), ["By the first"]);
   await visit.go("/");
   assert.equal(await page.locator(".cards .badge.good", { hasText: "in force" }).count(), 2);
-  await picture(page, "integrations");
+  await picture(page, "console-integrations");
 });

@@ -1,4 +1,4 @@
-// The whole system on this machine and a browser at its console, for one file of tests.
+// The whole system on this machine and a browser at its console or at the agent's page, for one file of tests.
 //
 // Owns how they are started and ended, and what no test may meet: an error in the browser's console, an error of
 // the page's script, something that the content security policy refuses, a dialog that nobody expects.
@@ -36,9 +36,9 @@ export async function until(what, ask) {
 }
 
 /** Starts the system; `empty` has no integration. Resolves when it has printed where it listens. */
-async function startSystem({ empty, scenery = [] }) {
+async function startSystem({ empty, scenery = [], page = [] }) {
   const binary = path.join(target, "debug/local");
-  const child = spawn(binary, ["serve", "--port", "0", ...(empty ? ["--empty"] : []), ...scenery], {
+  const child = spawn(binary, ["serve", "--port", "0", ...(empty ? ["--empty"] : []), ...scenery, ...page], {
     cwd: root,
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, NO_COLOR: "1" },
@@ -54,7 +54,7 @@ async function startSystem({ empty, scenery = [] }) {
     createInterface({ input: child.stderr }).on("line", (line) => log.push(line));
     createInterface({ input: child.stdout }).on("line", (line) => {
       log.push(line);
-      const named = line.match(/^ {2}(Invoke API|Dataverse|Entra ID) +(http\S+)$/);
+      const named = line.match(/^ {2}(\S.*?) {2,}(http\S+)$/);
       if (named) addresses[named[1]] = named[2];
       const start = line.match(/^ {2}(http\S+\?token=\S+)$/);
       if (start) resolve(start[1]);
@@ -67,6 +67,7 @@ async function startSystem({ empty, scenery = [] }) {
     invoke: addresses["Invoke API"],
     dataverse: addresses.Dataverse,
     entra: addresses["Entra ID"],
+    addresses,
     log,
     async stop() {
       process.off("exit", kill);
@@ -158,18 +159,20 @@ class Visit {
   }
 }
 
-/** Everything for a file of tests: the system they share, and how a test is told. */
-export function consoleTests({ empty = false, scenery } = {}) {
+/** Everything for a file of tests: the system they share, and how a test is told. `page` is how the agent's page is
+ * set, as options of `serve`; `browser`, how Chromium is started. */
+export function consoleTests({ empty = false, scenery, page: pageOptions, browser: launch = {} } = {}) {
   const system = {};
   let browser;
   let storageState;
   before(async () => {
-    Object.assign(system, await startSystem({ empty, scenery }));
+    Object.assign(system, await startSystem({ empty, scenery, page: pageOptions }));
     Object.assign(system, outside(system));
     // The sandbox of Chromium does not run as root, nor in many containers. It opens this console only.
     browser = await chromium.launch({
       executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
       args: ["--no-sandbox", "--lang=en-US", "--disable-lcd-text"],
+      ...launch,
     });
     const context = await browser.newContext();
     const page = await context.newPage();
@@ -244,7 +247,7 @@ export async function picture(page, name) {
   const size = page.viewportSize();
   await page.setViewportSize({ width: 1280, height: 800 });
   const png = await page.screenshot({ animations: "disabled", caret: "hide" });
-  await writeFile(path.join(folder, `console-${name}.png`), smaller(png));
+  await writeFile(path.join(folder, `${name}.png`), smaller(png));
   await page.setViewportSize(size);
 }
 
