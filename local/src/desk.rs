@@ -8,7 +8,10 @@ use agent_page::Parameters;
 use crate::{
     agent_page::{self as page, Origin},
     http,
-    stand_in::connect::{Connect, Origins},
+    stand_in::{
+        connect::{Connect, Origins},
+        dataverse,
+    },
     system::System,
 };
 
@@ -21,6 +24,8 @@ pub struct DeskOptions {
     pub open_on: String,
     /// How many seconds the page waits for what the flows set, or empty.
     pub wait_seconds: String,
+    /// The session template that the page opens records with in an app with sessions, or empty.
+    pub session_template: String,
 }
 
 /// A desk, with its pages served.
@@ -55,12 +60,17 @@ impl Desk {
             open_on: options.open_on.clone(),
             wait_seconds: options.wait_seconds.clone(),
             country_calling_code: "+1".into(),
+            session_template: options.session_template.clone(),
             ..Parameters::default()
         };
         let origin = Origin::default();
         let page_address = http::serve(options.port, page::router(&parameters, &origin)?).await?;
         let agent_page = format!("http://{page_address}");
         origin.get_or_init(|| agent_page.clone());
+        system.dataverse.set_desk(dataverse::Desk {
+            agent_page: agent_page.clone(),
+            connect: instance,
+        });
         connect.set_origins(Origins {
             agent_page,
             dataverse,

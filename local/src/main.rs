@@ -82,6 +82,9 @@ enum Command {
         /// How many seconds the agent's page waits for what the flows set; as it does by itself unless given.
         #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(1..=120))]
         wait_seconds: Option<u16>,
+        /// The session template that the agent's page opens records with, where Dynamics has sessions.
+        #[arg(long, value_name = "NAME", default_value = "")]
+        session_template: String,
         #[command(flatten)]
         files: Files,
     },
@@ -191,6 +194,7 @@ async fn run(arguments: Arguments) -> io::Result<ExitCode> {
             empty,
             open_on,
             wait_seconds,
+            session_template,
             files,
         } => {
             let Prepared {
@@ -217,6 +221,7 @@ async fn run(arguments: Arguments) -> io::Result<ExitCode> {
                 port: if port == 0 { 0 } else { port + 5 },
                 open_on,
                 wait_seconds: wait_seconds.map(|it| it.to_string()).unwrap_or_default(),
+                session_template,
             };
             let desk = Desk::set_up(&system, &desk).await.map_err(other_ports)?;
             serve(&system, &desk, console, listen, &files.events).await

@@ -27,7 +27,10 @@ use super::{
 
 pub(super) fn router() -> Router<Connect> {
     Router::new()
-        .route("/stand-in/contacts", get(state).post(place))
+        .route(
+            "/stand-in/contacts",
+            get(state).post(place).delete(begin_anew),
+        )
         .route("/stand-in/contacts/{id}", get(contact))
         .route("/stand-in/contacts/{id}/attributes", put(set_attributes))
         .route("/stand-in/contacts/{id}/{action}", post(act))
@@ -101,6 +104,12 @@ async fn place(State(connect): State<Connect>, body: Bytes) -> Answer {
         return Ok((StatusCode::ACCEPTED, JsonBody(json!({"id": id}))));
     }
     shown(&connect, id, StatusCode::CREATED)
+}
+
+/// Forgets all contacts, and lets the agent be signed in and available: for the next test.
+async fn begin_anew(State(connect): State<Connect>) -> StatusCode {
+    connect.begin_anew();
+    StatusCode::NO_CONTENT
 }
 
 async fn act(

@@ -9,7 +9,7 @@ mod contact;
 mod control;
 mod events;
 mod flow;
-mod pages;
+pub(crate) mod pages;
 
 use std::{
     collections::BTreeMap,
@@ -593,6 +593,17 @@ impl Connect {
         }
         let connect = self.clone();
         Box::pin(async move { connect.complete(id).await })
+    }
+
+    /// Forgets all contacts without a word to the functions, and lets the agent be as at the beginning.
+    fn begin_anew(&self) {
+        self.change(|instance| {
+            instance.contacts.clear();
+            instance.is_signed_in = true;
+            instance.availability = Availability::Available;
+            instance.has_missed = false;
+            instance.dial_error = None;
+        });
     }
 
     /// The agent chooses what to be. What was missed is closed then, as in the control panel.

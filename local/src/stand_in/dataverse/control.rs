@@ -78,9 +78,9 @@ async fn add_fault(
 }
 
 /// A status, and words that say what to do.
-type Refused = (StatusCode, String);
+pub(super) type Refused = (StatusCode, String);
 
-fn unreadable(rejection: JsonRejection) -> Refused {
+pub(super) fn unreadable(rejection: JsonRejection) -> Refused {
     (
         StatusCode::BAD_REQUEST,
         format!("{}\n", rejection.body_text()),

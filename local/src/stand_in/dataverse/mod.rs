@@ -5,11 +5,12 @@
 //! model it refuses with 501 and [`NOT_MODELLED`]. Tables and columns that it does not know it holds
 //! as they come, and says so in [`Exchange::notes`]. A request goes through [`request`], which reads it, then
 //! [`records`] or [`query`], or [`metadata`] or [`users`], and what they refuse is worded by [`error`]. [`control`] has the pages
-//! that are the stand-in's own.
+//! that are the stand-in's own, and [`pages`] those that people see.
 
 mod control;
 mod error;
 mod metadata;
+mod pages;
 mod payload;
 mod query;
 mod records;
@@ -35,7 +36,7 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 use uuid::Uuid;
 
-pub use self::error::NOT_MODELLED;
+pub use self::{error::NOT_MODELLED, pages::Desk};
 use self::{
     error::{Refusal, refuse},
     records::{Conditions, Records, Upserted},
@@ -65,6 +66,7 @@ struct Inner {
     /// The names of the application user's security roles.
     roles: Vec<String>,
     missing_privilege: Option<String>,
+    pages: pages::Pages,
 }
 
 /// A request and its answer, for the timeline and the audit.
@@ -115,6 +117,7 @@ impl Dataverse {
                 user_is_disabled: false,
                 roles: vec!["Amazon Connect contacts".to_owned()],
                 missing_privilege: None,
+                pages: pages::Pages::default(),
             })),
         };
         let application = Uuid::try_parse(&dataverse.entra.client_id()).ok();
@@ -133,8 +136,14 @@ impl Dataverse {
 
     pub fn router(&self) -> Router {
         control::router()
+            .merge(pages::router())
             .fallback(any(answer))
             .with_state(self.clone())
+    }
+
+    /// Where the agent's desk is, whose pages may show this environment's.
+    pub fn set_desk(&self, desk: Desk) {
+        self.lock().pages.desk = Some(desk);
     }
 
     /// The environment's URI, which tokens are for.
