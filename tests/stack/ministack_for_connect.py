@@ -4,6 +4,7 @@
   source that begins with `aws.`.
 - `Ref` of a secret is its ARN, as in AWS; ministack gives its name.
 - A request to DynamoDB carries the keys that it names, `dynamodb:LeadingKeys`, as in AWS.
+- A request counts as made by TLS, `aws:SecureTransport`, as all to AWS are. Here they come by loopback.
 - A parameter of type Number is a number where a queue's trigger says how much runs at the same time.
 - A batch of a stream comes again, as a whole, while its function says that a record of it has failed.
 - A function runs whatever processor it was built for.
@@ -16,7 +17,7 @@ import subprocess
 import types
 
 from ministack.app import main
-from ministack.core import iam_actions, lambda_runtime
+from ministack.core import iam_actions, iam_evaluator, lambda_runtime
 from ministack.services import eventbridge, lambda_svc
 from ministack.services.cloudformation import provisioners
 
@@ -73,6 +74,16 @@ def with_leading_keys(body):
 
 
 iam_actions.dynamodb_service_context = with_leading_keys
+
+
+condition_key = iam_evaluator._resolve_condition_key
+
+
+def by_tls(key, evaluated):
+    return "true" if key.lower() == "aws:securetransport" else condition_key(key, evaluated)
+
+
+iam_evaluator._resolve_condition_key = by_tls
 
 
 def popen(command, **options):

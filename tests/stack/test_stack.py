@@ -863,7 +863,7 @@ class SwitchIsDone(Deployed):
         self.assertEqual(self.invoke("ContactStart", event("contact-start"))["status"], "delivered")
 
 
-class AgentPage(Deployed):
+class WithAgentPage(Deployed):
     """The page from its bucket to the browser.
 
     The emulator's CloudFront serves a distribution at the emulator's port, by the name in Host, and believes
@@ -897,14 +897,14 @@ class AgentPage(Deployed):
         self.assertEqual((status, headers["Content-Type"]), (200, "application/json"), body)
         return json.loads(body)
 
-    def objects(self):
-        bucket = self.physical_id("AgentPageBucket")
-        return {one["Key"] for one in self.client("s3").list_objects_v2(Bucket=bucket).get("Contents", [])}
 
-    def test_1_browsers_get_its_files_with_its_policies(self):
+class AgentPage(WithAgentPage):
+    def test_browsers_get_its_files_with_its_policies(self):
         dist = PROJECT / "agent" / "dist"
         files = {path.name for path in dist.iterdir()}
-        self.assertEqual(self.objects(), files | {"settings.json", "channel-provider.json"})
+        objects = self.client("s3").list_objects_v2(Bucket=self.physical_id("AgentPageBucket"))["Contents"]
+        keys = {one["Key"] for one in objects}
+        self.assertEqual(keys, files | {"settings.json", "channel-provider.json"})
         kinds = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
         for path, file in [("/", "index.html"), ("/index.html?host=workspace", "index.html")] + [
             (f"/{name}", name) for name in files
@@ -929,7 +929,7 @@ class AgentPage(Deployed):
                 self.assertIn("max-age=31536000", headers["Strict-Transport-Security"])
                 self.assertIsNone(headers["X-Frame-Options"])
 
-    def test_1_it_knows_its_settings_and_its_own_address(self):
+    def test_it_knows_its_settings_and_its_own_address(self):
         settings = self.json("/settings.json")
         self.assertEqual(settings["instanceUrl"], "https://example.my.connect.aws")
         self.assertEqual(settings["appId"], "a0c1d2e3-0000-4000-8000-00000000a001")
@@ -940,7 +940,7 @@ class AgentPage(Deployed):
         self.assertEqual(page, self.outputs["AgentPageUrl"])
         self.assertEqual(environments, ["https://a.crm.dynamics.com", "https://b.crm4.dynamics.com"])
 
-    def test_1_nobody_gets_it_another_way(self):
+    def test_nobody_gets_it_another_way(self):
         status, headers, _ = self.get("/settings.json", "http")
         self.assertEqual((status, headers["Location"][:8]), (301, "https://"))
         status, _, _ = self.get("/there-is-none")
@@ -955,7 +955,7 @@ class AgentPage(Deployed):
             anonymous.get_object(Bucket=self.physical_id("AgentPageBucket"), Key="index.html")
         self.assertEqual(refused.exception.response["Error"]["Code"], "AccessDenied")
 
-    def test_1_settings_that_are_wrong_are_told_of(self):
+    def test_settings_that_are_wrong_are_told_of(self):
         wrong = {"InstanceUrl": "", "Environments": "https://*.dynamics.com"}
         (refused,) = self.answers("AgentPageFiles", ("Create", "Custom::AgentPageSettings", wrong))
         self.assertEqual(refused["Status"], "FAILED")
@@ -965,7 +965,9 @@ class AgentPage(Deployed):
         (deleted,) = self.answers("AgentPageFiles", ("Delete", "Custom::AgentPageContent", gone))
         self.assertEqual(deleted["Status"], "SUCCESS")
 
-    def test_2_other_settings_and_other_code_are_there_after_the_next_deployment(self):
+
+class AgentPageChanges(WithAgentPage):
+    def test_the_next_deployment_brings_what_has_changed_and_the_last_takes_all_away(self):
         address = self.outputs["AgentPageUrl"]
         changed = self.SETTINGS | {
             "AgentPageEnvironments": "https://c.crm.dynamics.com",
@@ -989,8 +991,6 @@ class AgentPage(Deployed):
         self.assertEqual(self.get("/page.js")[0], 200)
         self.assertEqual(self.json("/channel-provider.json")["msdyn_landingurl"][: len(address)], address)
 
-    def test_3_it_leaves_nothing_behind(self):
-        bucket = self.physical_id("AgentPageBucket")
         self.deploy_with({"MakeAgentPage": "false"})
         resources = self.client("cloudformation").describe_stack_resources(StackName=STACK)["StackResources"]
         left = {one["LogicalResourceId"] for one in resources if one["ResourceStatus"] != "DELETE_COMPLETE"}
