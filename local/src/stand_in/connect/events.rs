@@ -168,7 +168,7 @@ pub(super) fn record(contact: &Contact, bucket: &str, now: Timestamp) -> Json {
         }
         None => record["Queue"] = Json::Null,
     }
-    match recorded(contact, bucket, now) {
+    match recorded(contact, bucket, now).first() {
         Some(recorded) => {
             let location = format!("{bucket}/{}", recorded.key);
             record["Recordings"][0]["Location"] = location.as_str().into();
@@ -184,41 +184,57 @@ pub(super) fn record(contact: &Contact, bucket: &str, now: Timestamp) -> Json {
     record
 }
 
-/// What was recorded of a contact: of a call that an agent took the sound, of a chat what was written.
-pub(super) fn recorded(contact: &Contact, bucket: &str, now: Timestamp) -> Option<Recorded> {
-    contact.times.accepted?;
-    contact.times.connected?;
-    let (folder, ending, content) = match contact.kind {
-        Kind::Call | Kind::Outbound | Kind::Callback => {
-            ("CallRecordings", "wav", b"RIFF\0\0\0\0WAVE".to_vec())
-        }
-        Kind::Chat => {
-            let mut transcript = read(sample!("objects/transcript.json"));
-            transcript["ContactId"] = json!(contact.id);
-            let content = transcript.to_string().into_bytes();
-            ("ChatTranscripts", "json", content)
-        }
-        Kind::Task | Kind::Email => return None,
-    };
+/// What was recorded of a contact: of a call that an agent took the sound; of a chat what was written, and what
+/// Contact Lens made of it.
+pub(super) fn recorded(contact: &Contact, bucket: &str, now: Timestamp) -> Vec<Recorded> {
+    if contact.times.accepted.is_none() || contact.times.connected.is_none() {
+        return Vec::new();
+    }
     let begun = contact.times.initiated;
-    let key = format!(
-        "connect/example/{folder}/{}/{}_{}_UTC.{ending}",
-        begun.strftime("%Y/%m/%d"),
-        contact.id,
-        begun.strftime("%Y%m%dT%H:%M"),
-    );
-    let mut event = read(sample!("recording-available.json"));
-    event["id"] = json!(Uuid::new_v4());
-    event["time"] = seconds(now).into();
-    event["resources"][0] = format!("arn:aws:s3:::{bucket}").into();
-    event["detail"]["bucket"]["name"] = bucket.into();
-    event["detail"]["object"]["key"] = key.as_str().into();
-    event["detail"]["object"]["size"] = content.len().into();
-    Some(Recorded {
-        key,
-        content,
-        event,
-    })
+    let id = contact.id;
+    let day = begun.strftime("%Y/%m/%d");
+    let minute = begun.strftime("%Y%m%dT%H:%M");
+    let of_contact = |text: &str| {
+        let mut content = read(text);
+        let named = content.pointer_mut("/CustomerMetadata/ContactId");
+        match named {
+            Some(named) => *named = json!(id),
+            None => content["ContactId"] = json!(id),
+        }
+        content.to_string().into_bytes()
+    };
+    let objects = match contact.kind {
+        Kind::Call | Kind::Outbound | Kind::Callback => vec![(
+            format!("connect/example/CallRecordings/{day}/{id}_{minute}_UTC.wav"),
+            b"RIFF\0\0\0\0WAVE".to_vec(),
+        )],
+        Kind::Chat => vec![
+            (
+                format!("connect/example/ChatTranscripts/{day}/{id}_{minute}_UTC.json"),
+                of_contact(sample!("objects/transcript.json")),
+            ),
+            (
+                format!("Analysis/Chat/Redacted/{day}/{id}_analysis_redacted_{now:.0}.json"),
+                of_contact(sample!("chat/objects/redacted-analysis.json")),
+            ),
+        ],
+        Kind::Task | Kind::Email => Vec::new(),
+    };
+    let recorded = objects.into_iter().map(|(key, content)| {
+        let mut event = read(sample!("recording-available.json"));
+        event["id"] = json!(Uuid::new_v4());
+        event["time"] = seconds(now).into();
+        event["resources"][0] = format!("arn:aws:s3:::{bucket}").into();
+        event["detail"]["bucket"]["name"] = bucket.into();
+        event["detail"]["object"]["key"] = key.as_str().into();
+        event["detail"]["object"]["size"] = content.len().into();
+        Recorded {
+            key,
+            content,
+            event,
+        }
+    });
+    recorded.collect()
 }
 
 fn read(text: &str) -> Json {
@@ -278,7 +294,8 @@ mod tests {
         for kind in KINDS {
             let contact = contact(kind);
             let now = Timestamp::now();
-            let recorded = recorded(&contact, "a-bucket", now).map(|it| it.event);
+            let recorded = recorded(&contact, "a-bucket", now);
+            let recorded = recorded.into_iter().map(|it| it.event);
             let events = [
                 flow(Step::ContactStart, &contact, None),
                 flow(Step::ContactAnswered, &contact, Some("agent.example")),

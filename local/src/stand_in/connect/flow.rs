@@ -110,16 +110,14 @@ impl Connect {
             events::contact_event("DISCONNECTED", contact, Timestamp::now())
         })
         .await;
-        let Some(contact) = self.contact(id) else {
+        let Some(contact) = self.contact(id).filter(|it| !it.is_without_functions) else {
             return;
         };
-        let recorded = events::recorded(&contact, &self.bucket, Timestamp::now());
-        let Some(recorded) = recorded.filter(|_| !contact.is_without_functions) else {
-            return;
-        };
-        self.s3.put(&self.bucket, &recorded.key, recorded.content);
-        self.send(id, Step::RecordingAvailable, |_| recorded.event)
-            .await;
+        for recorded in events::recorded(&contact, &self.bucket, Timestamp::now()) {
+            self.s3.put(&self.bucket, &recorded.key, recorded.content);
+            self.send(id, Step::RecordingAvailable, |_| recorded.event)
+                .await;
+        }
     }
 
     /// The contact record, as the stream brings it.

@@ -356,6 +356,26 @@ const ALWAYS: [&str; 9] = [
     "description",
 ];
 
+/// As Dynamics calls them.
+const LABELS: [(&str, &str); 14] = [
+    ("actualdurationminutes", "Duration"),
+    ("actualend", "Actual End"),
+    ("actualstart", "Actual Start"),
+    ("createdon", "Created On"),
+    ("directioncode", "Direction"),
+    ("emailaddress1", "Email"),
+    ("firstname", "First Name"),
+    ("lastname", "Last Name"),
+    ("mobilephone", "Mobile Phone"),
+    ("modifiedon", "Modified On"),
+    ("phonenumber", "Phone Number"),
+    ("prioritycode", "Priority"),
+    ("statuscode", "Status Reason"),
+    ("telephone1", "Business Phone"),
+];
+/// What no form shows.
+const HIDDEN: [&str; 3] = ["activitytypecode", "statecode", "versionnumber"];
+
 /// A column of a form.
 struct Field<'a> {
     name: &'a str,
@@ -371,7 +391,11 @@ impl Field<'_> {
     }
 
     fn label(&self) -> String {
-        let mut letters = self.name.trim_matches('_').chars();
+        let known = LABELS.iter().find(|(name, _)| *name == self.name);
+        if let Some((_, label)) = known {
+            return (*label).to_owned();
+        }
+        let mut letters = self.name.chars();
         let first = letters.next().map(char::to_uppercase);
         first.into_iter().flatten().chain(letters).collect()
     }
@@ -381,7 +405,11 @@ fn fields<'a>(table: &Table, held: &'a Map<String, Json>) -> Vec<Field<'a>> {
     let shown = held.iter().filter(|(name, value)| {
         let is_lookup = name.starts_with('_') || name.contains('@');
         let is_scalar = !value.is_array() && !value.is_object();
-        !is_lookup && is_scalar && (!value.is_null() || ALWAYS.contains(&name.as_str()))
+        let is_hidden = HIDDEN.contains(&name.as_str()) || **name == table.primary_key;
+        !is_lookup
+            && !is_hidden
+            && is_scalar
+            && (!value.is_null() || ALWAYS.contains(&name.as_str()))
     });
     let fields = shown.map(|(name, value)| {
         let column = table.column(name);
@@ -403,7 +431,7 @@ fn fields<'a>(table: &Table, held: &'a Map<String, Json>) -> Vec<Field<'a>> {
                 Json::Bool(_) => "boolean",
                 _ => "text",
             },
-            is_editable: is_writable && *name != table.primary_key,
+            is_editable: is_writable,
         }
     });
     let mut fields: Vec<Field<'_>> = fields.collect();

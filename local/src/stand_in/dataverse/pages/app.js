@@ -10,6 +10,8 @@ const panel = byId('panel');
 const sessions = [];
 let focused = null;
 let isClickToAct = true;
+/** The library has said that it is there. */
+let isWidgetThere = false;
 let mode = 1;
 let width = 360;
 
@@ -222,11 +224,12 @@ async function answer({ id, name, args = [] }) {
 }
 
 function raise(name, data) {
-  widget?.contentWindow.postMessage({ cif: 'event', name, data: JSON.stringify(data) }, widgetOrigin);
+  if (isWidgetThere) widget.contentWindow.postMessage({ cif: 'event', name, data: JSON.stringify(data) }, widgetOrigin);
 }
 
 window.addEventListener('message', (message) => {
   if (widget && message.source === widget.contentWindow && message.origin === widgetOrigin) {
+    isWidgetThere = true;
     if (message.data?.cif === 'call') answer(message.data);
   } else if (message.origin === location.origin && sessions.some(({ frame }) => frame.contentWindow === message.source)) {
     if (message.data?.form === 'act' && isClickToAct) raise('onclicktoact', message.data.data);

@@ -95,6 +95,7 @@
     createTab: (input) => call('createTab', [input]),
     notifyEvent: (input) => call('notifyEvent', [input], { isLimited: false }),
   };
+  if (app !== undefined) window.top.postMessage({ cif: 'hello' }, app);
   window.Microsoft = { ...window.Microsoft, CIFramework: Object.freeze(framework) };
   setTimeout(() => window.dispatchEvent(new CustomEvent('CIFInitDone', { detail: origins })), 0);
 })();
