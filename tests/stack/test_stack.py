@@ -1003,7 +1003,7 @@ class AgentPageChanges(WithAgentPage):
 class DeletedStack(Deployed):
     @classmethod
     def parameters(cls):
-        return {"ContactRecordStream": "new"}
+        return {"ContactRecordStream": "new"} | WithAgentPage.SETTINGS
 
     def test_it_leaves_the_switch_the_table_the_secret_and_what_waits(self):
         cloudformation = self.client("cloudformation")
@@ -1019,6 +1019,8 @@ class DeletedStack(Deployed):
 
         wait("deleted stack", gone, 120)
         self.assertEqual(self.read_notifications(), {**self.notifications, "EventBridgeConfiguration": {}})
+        buckets = {one["Name"] for one in self.client("s3").list_buckets()["Buckets"]}
+        self.assertEqual(buckets, {BUCKET, CHATS, "artifacts"})
         self.assertIn(self.outputs["TableName"], self.client("dynamodb").list_tables()["TableNames"])
         self.client("secretsmanager").describe_secret(SecretId=self.outputs["SecretArn"])
         (stream,) = self.client("kinesis").list_streams()["StreamNames"]
