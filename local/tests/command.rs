@@ -12,7 +12,7 @@ fn arguments_that_cannot_be_are_refused_in_words() {
             "serve --listen localhost",
             "it must be an IP address of this machine, such as 172.17.0.1, not a name",
         ),
-        ("serve --port 65532", "it must be a number from 0 to 65531"),
+        ("serve --port 65532", "it must be a number from 0 to 65529"),
         ("storm --contacts 0", "it must be a number, and at least 1"),
         (
             "storm --concurrency 0",

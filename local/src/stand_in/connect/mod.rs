@@ -583,6 +583,8 @@ impl Connect {
             if is_over {
                 contact.times.cleared = Some(Timestamp::now());
                 contact.enter(State::Gone);
+                // Of one whose customer still waits it would ring again at once: there the agent chooses when.
+                instance.has_missed = false;
             } else {
                 contact.enter(State::Queued);
             }
