@@ -32,7 +32,8 @@ export function pageAt(text: string, target: string, settings: Settings): Page |
   if (url.username !== '' || url.password !== '') {
     return { refused: 'it carries a user name' };
   }
-  if (!settings.environments.includes(url.origin)) {
+  // Not the origin, which `blob:` has too.
+  if (!settings.environments.includes(`${url.protocol}//${url.host}`)) {
     return { refused: `it is no page of ${settings.environments.join(' or ')}` };
   }
   return { url: url.href, target: target === 'tab' ? 'tab' : 'embedded' };

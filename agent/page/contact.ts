@@ -23,8 +23,30 @@ export interface Contact {
   readonly attributes: Readonly<Record<string, string>>;
 }
 
+const NAMELESS = { voice: 'A call', chat: 'A chat', task: 'A task', email: 'An e-mail' } as const;
+/** What is sent in the place of a number that is withheld, as the functions know it (`shared/src/number.rs`). */
+const WITHHELD = new Set([
+  'anonymous', 'blocked', 'hidden', 'nocallerid', 'notavailable', 'private', 'restricted', 'unavailable', 'unknown', 'withheld',
+  '+266696687', '+2562533', '+7748483', '+7378742833', '+86282452253', '+8656696',
+]);
+/** Names come from customers, and can be as long as they like. */
+const MAX_NAME = 80;
+
 /** What a contact is called in sentences and lists. */
 export function nameOf(contact: Contact): string {
-  const name = contact.attributes['customerName'];
-  return name || contact.customer || { voice: 'A call', chat: 'A chat', task: 'A task', email: 'An e-mail' }[contact.kind];
+  return line(contact.attributes['customerName'] ?? '') || line(contact.customer) || NAMELESS[contact.kind];
+}
+
+/** A customer's number or address; empty when it is withheld. */
+export function customerOf(address: unknown): string {
+  // Of a softphone it can be sip:+15555550100@example.
+  const text = typeof address === 'string' ? address.trim().replace(/^sip:([^@]*).*$/i, '$1') : '';
+  return WITHHELD.has(text.toLowerCase().replaceAll(' ', '')) ? '' : text;
+}
+
+/** Text from outside as one line that can be read: without characters that are not seen, and not longer than `most`. */
+export function line(text: string, most = MAX_NAME): string {
+  const seen = text.replace(/[\p{C}\p{Z}]+/gu, ' ').trim();
+  const letters = [...seen];
+  return letters.length > most ? `${letters.slice(0, most).join('')} …` : seen;
 }

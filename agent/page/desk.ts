@@ -14,17 +14,33 @@ import type { Settings } from './settings.ts';
 export interface Opener {
   /** Opens a contact's page, by itself or because the agent asked for it. */
   open(contact: Contact, page: Page, byAgent: boolean): Promise<Opened>;
-  /** The agent looks at this contact now. */
-  show(contact: Contact): void;
+  /** Takes what happens to pages after they were opened. */
+  listen(events: OpenerEvents): void;
+  /** The agent looks at this contact now; `byHost` when the host has said so itself. */
+  show(contact: Contact, byHost: boolean): void;
   /** Whether the agent may have written something in the contact's page that closing it would lose. */
   isTouched(id: string): boolean;
+  /** Whether the agent is in the contact's page now. */
+  hasFocus(id: string): boolean;
   /** Closes the contact's page. */
   close(id: string): void;
+}
+
+/** What happens to pages after they were opened. */
+export interface OpenerEvents {
+  /** It is gone: Dynamics does not let what it has become stand in this page. */
+  refused(id: string): void;
+  /** Another has taken its place. It is opened again when the agent selects its contact. */
+  replaced(id: string): void;
+  /** Nothing in it can be lost, as it turns out. */
+  untouched(id: string): void;
 }
 
 /** What became of opening a page. */
 export type Opened =
   | { readonly is: 'open' }
+  /** There is one place only, and it is the selected contact's. */
+  | { readonly is: 'later' }
   /** The browser opens no tab without the agent's click. */
   | { readonly is: 'blocked' }
   /** Dynamics does not let the page stand in this one, or does not answer. */
@@ -42,6 +58,8 @@ export type RecordState =
   | { readonly is: 'not-allowed'; readonly address: string; readonly why: string }
   | { readonly is: 'opening'; readonly page: Page }
   | { readonly is: 'open'; readonly page: Page }
+  /** It opens when the agent selects the contact. */
+  | { readonly is: 'later'; readonly page: Page }
   | { readonly is: 'blocked'; readonly page: Page }
   | { readonly is: 'refused'; readonly page: Page }
   | { readonly is: 'failed'; readonly page: Page; readonly why: string };
@@ -52,6 +70,8 @@ export interface Case {
   readonly record: RecordState;
   /** A page that was told after the agent had been at the one that is open. */
   readonly other: Page | null;
+  /** An address that was told after a page was opened, and may not be. */
+  readonly refusedOther: { readonly address: string; readonly why: string } | null;
   /** Whether the contact is over for this agent, and only its page is left. */
   readonly isOver: boolean;
 }
@@ -67,6 +87,7 @@ interface Mutable {
   contact: Contact;
   record: RecordState;
   other: Page | null;
+  refusedOther: Case['refusedOther'];
   isOver: boolean;
   /** What was told last: a page is judged once. */
   told: string;
@@ -82,11 +103,37 @@ export class Desk {
   readonly #changed: (state: DeskState) => void;
   readonly #cases = new Map<string, Mutable>();
   #selected: string | null = null;
+  /** A contact that the host has selected before it told of it. */
+  #awaited: string | null = null;
 
   constructor(settings: Settings, opener: Opener, changed: (state: DeskState) => void) {
     this.#settings = settings;
     this.#opener = opener;
     this.#changed = changed;
+    opener.listen({
+      refused: (id) => {
+        this.#with(id, (it) => {
+          if (it.record.is === 'open') {
+            it.record = { is: 'refused', page: it.record.page };
+          }
+        });
+      },
+      replaced: (id) => {
+        this.#with(id, (it) => {
+          if (it.record.is === 'open') {
+            it.record = { is: 'later', page: it.record.page };
+            this.#openLater(it);
+          }
+        });
+      },
+      untouched: (id) => {
+        this.#with(id, (it) => {
+          if (it.isOver) {
+            this.#drop(id);
+          }
+        });
+      },
+    });
   }
 
   /** A contact is there, or has changed. */
@@ -96,7 +143,7 @@ export class Desk {
       if (contact.phase === 'missed') {
         return;
       }
-      it = { contact, record: { is: 'not-yet' }, other: null, isOver: false, told: '', timer: null };
+      it = { contact, record: { is: 'not-yet' }, other: null, refusedOther: null, isOver: false, told: '', timer: null };
       this.#cases.set(contact.id, it);
     }
     const isAnswered = contact.phase === 'connected' && (it.contact === contact || it.contact.phase !== 'connected');
@@ -107,21 +154,24 @@ export class Desk {
       this.lose(contact.id);
       return;
     }
-    if (this.#selected === null || (isAnswered && this.#isIdle(this.#selected))) {
-      this.select(contact.id);
+    const isAwaited = this.#awaited === contact.id;
+    if (this.#selected === null || isAwaited || (isAnswered && this.#isIdle(this.#selected))) {
+      this.select(contact.id, isAwaited);
     }
     this.#decide(it);
     this.#tell();
   }
 
-  /** The agent looks at this contact. */
-  select(id: string): void {
+  /** The agent looks at this contact; `byHost` when the host has said so, and not this page. */
+  select(id: string, byHost: boolean): void {
     const it = this.#cases.get(id);
-    if (it === undefined || this.#selected === id) {
+    this.#awaited = it === undefined ? id : null;
+    if (it === undefined || (byHost && this.#selected === id)) {
       return;
     }
     this.#selected = id;
-    this.#opener.show(it.contact);
+    this.#opener.show(it.contact, byHost);
+    this.#openLater(it);
     this.#tell();
   }
 
@@ -135,6 +185,7 @@ export class Desk {
     if (this.#opener.isTouched(id)) {
       it.isOver = true;
       it.other = null;
+      it.refusedOther = null;
     } else {
       this.#drop(id);
     }
@@ -166,6 +217,13 @@ export class Desk {
       it.other = null;
       this.#tell();
     }
+  }
+
+  /** The agent has read of an address that is not opened. */
+  forgetRefused(id: string): void {
+    this.#with(id, (it) => {
+      it.refusedOther = null;
+    });
   }
 
   /** The agent wants Dynamics' search for the contact's customer. */
@@ -225,7 +283,9 @@ export class Desk {
     const page = pageAt(address, target, this.#settings);
     if ('refused' in page) {
       // What is open stays.
-      if (!('page' in it.record)) {
+      if ('page' in it.record) {
+        it.refusedOther = { address, why: page.refused };
+      } else {
         it.record = { is: 'not-allowed', address, why: page.refused };
       }
       return;
@@ -238,7 +298,7 @@ export class Desk {
       return;
     }
     if (page.target === 'tab' && isRemembered(contact.id, page.url)) {
-      it.record = { is: 'open', page };
+      it.record = { is: 'failed', page, why: 'It was opened in a tab before this page was loaded again.' };
       return;
     }
     this.#open(it, page, false);
@@ -265,10 +325,25 @@ export class Desk {
     });
   }
 
-  /** Whether the agent has nothing more to do with a contact. */
+  /** Opens what waits for the agent to select its contact, if they have. */
+  #openLater(it: Mutable): void {
+    if (it.record.is === 'later' && this.#selected === it.contact.id) {
+      this.#open(it, it.record.page, false);
+    }
+  }
+
+  /** Whether the agent is not in the middle of something with a contact. */
   #isIdle(id: string): boolean {
     const it = this.#cases.get(id);
-    return it === undefined || it.isOver || it.contact.phase === 'afterwards';
+    return it === undefined || ((it.isOver || it.contact.phase !== 'connected') && !this.#opener.hasFocus(id));
+  }
+
+  #with(id: string, change: (it: Mutable) => void): void {
+    const it = this.#cases.get(id);
+    if (it !== undefined) {
+      change(it);
+      this.#tell();
+    }
   }
 
   #drop(id: string): void {
@@ -278,7 +353,7 @@ export class Desk {
       this.#selected = null;
       const next = [...this.#cases.values()].at(-1);
       if (next !== undefined) {
-        this.select(next.contact.id);
+        this.select(next.contact.id, false);
       }
     }
   }
@@ -291,7 +366,7 @@ export class Desk {
   }
 
   #tell(): void {
-    const cases = [...this.#cases.values()].map(({ contact, record, other, isOver }) => ({ contact, record, other, isOver }));
+    const cases = [...this.#cases.values()].map(({ contact, record, other, refusedOther, isOver }) => ({ contact, record, other, refusedOther, isOver }));
     this.#changed({ cases, selected: this.#selected });
   }
 }

@@ -42,6 +42,8 @@ export interface Places {
 export interface Host {
   /** How the host opens pages. */
   readonly opener: Opener;
+  /** The agent has selected a contact in this page: the host's own controls follow. */
+  select?(id: string): void;
   /** Starts telling. Errors are the host's to tell, as notices. */
   start(listener: Listener): Promise<void>;
 }

@@ -17,9 +17,9 @@ const HOSTS: Readonly<Record<string, MakeHost>> = {
 
 async function start(): Promise<void> {
   const name = new URLSearchParams(location.search).get('host') ?? 'alone';
-  const view = new View(document.body, name in HOSTS ? name : 'alone');
+  const view = new View(document.body, Object.hasOwn(HOSTS, name) ? name : 'alone');
   try {
-    const make = HOSTS[name];
+    const make = Object.hasOwn(HOSTS, name) ? HOSTS[name] : undefined;
     if (make === undefined) {
       throw new Error(`There is no host “${name}”. The address ends with ?host=workspace, ?host=dynamics, or with nothing.`);
     }
@@ -28,7 +28,10 @@ async function start(): Promise<void> {
     const desk = new Desk(settings, host.opener, (state) => {
       view.show(state);
     });
-    view.serve(desk, settings);
+    view.serve(desk, settings, (id) => {
+      desk.select(id, false);
+      host.select?.(id);
+    });
     window.addEventListener('beforeunload', (event) => {
       if (desk.isAnyTouched()) {
         event.preventDefault();
@@ -39,7 +42,7 @@ async function start(): Promise<void> {
         desk.see(contact);
       },
       select: (id) => {
-        desk.select(id);
+        desk.select(id, true);
       },
       lose: (id) => {
         desk.lose(id);

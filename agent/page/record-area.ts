@@ -7,32 +7,42 @@
  */
 
 import { nameOf, type Contact } from './contact.ts';
-import type { Opened, Opener } from './desk.ts';
+import type { Opened, Opener, OpenerEvents } from './desk.ts';
 import type { Page } from './address.ts';
+
+/** How often it is looked where the keyboard's focus is: no event tells that it goes from one frame into another. */
+const LOOK_MILLISECONDS = 200;
+/** How long browsers take a click or a key for what the person does now. */
+const ACTIVE_MILLISECONDS = 5000;
 
 interface Frame {
   readonly element: HTMLObjectElement;
-  isTouched: boolean;
+  /**
+   * Whether the agent has been in the page. A page can take the focus by itself, without a click or a key of the
+   * agent's; and it can do so right after one that was meant for the control panel, when only time tells.
+   */
+  touched: 'no' | 'perhaps' | 'yes';
+  /** Since when it has the focus; null when it has not. */
+  focusedAt: number | null;
 }
 
 export class RecordArea implements Opener {
   readonly #area: HTMLElement;
   readonly #frames = new Map<string, Frame>();
   readonly #tabs = new Map<string, { readonly url: string; readonly tab: Window }>();
+  #events: OpenerEvents | null = null;
   #shown: string | null = null;
+  #wasActive = false;
 
   constructor(area: HTMLElement) {
     this.#area = area;
-    // The focus goes into a frame when the agent clicks into it or moves there by the keyboard. What happens in
-    // there nobody else sees, so whatever has had the focus may have been written in.
-    window.addEventListener('blur', () => {
-      // The browser moves the focus only after this event.
-      setTimeout(() => {
-        for (const frame of this.#frames.values()) {
-          frame.isTouched ||= document.activeElement === frame.element;
-        }
-      });
-    });
+    setInterval(() => {
+      this.#look();
+    }, LOOK_MILLISECONDS);
+  }
+
+  listen(events: OpenerEvents): void {
+    this.#events = events;
   }
 
   async open(contact: Contact, page: Page): Promise<Opened> {
@@ -47,7 +57,13 @@ export class RecordArea implements Opener {
   }
 
   isTouched(id: string): boolean {
-    return this.#frames.get(id)?.isTouched ?? false;
+    this.#look();
+    return (this.#frames.get(id)?.touched ?? 'no') !== 'no';
+  }
+
+  hasFocus(id: string): boolean {
+    const frame = this.#frames.get(id);
+    return frame !== undefined && document.activeElement === frame.element && this.isTouched(id);
   }
 
   close(id: string): void {
@@ -56,23 +72,56 @@ export class RecordArea implements Opener {
     this.#tabs.delete(id);
   }
 
+  /** Looks which page the agent is in. What they do there nobody else sees. */
+  #look(): void {
+    const now = performance.now();
+    // A click or a key in a frame counts for the page around it.
+    const isActive = navigator.userActivation.isActive;
+    for (const [id, frame] of this.#frames) {
+      const isFocused = document.activeElement === frame.element;
+      const isNew = isFocused && frame.focusedAt === null;
+      frame.focusedAt = isFocused ? (frame.focusedAt ?? now) : null;
+      if (frame.touched === 'yes') {
+        continue;
+      }
+      if (!isFocused) {
+        // They have gone before it was clear.
+        frame.touched = frame.touched === 'perhaps' ? 'yes' : 'no';
+      } else if (isNew) {
+        frame.touched = isActive ? (this.#wasActive ? 'perhaps' : 'yes') : 'no';
+      } else if (frame.touched === 'no') {
+        frame.touched = isActive ? 'yes' : 'no';
+      } else if (now - (frame.focusedAt ?? now) > ACTIVE_MILLISECONDS) {
+        // A click or a key from before the focus came would be over by now.
+        frame.touched = 'yes';
+      } else if (!isActive) {
+        // The page has taken the focus by itself.
+        frame.touched = 'no';
+        this.#events?.untouched(id);
+      }
+    }
+    this.#wasActive = isActive;
+  }
+
   #embed(contact: Contact, page: Page): Promise<Opened> {
     this.#frames.get(contact.id)?.element.remove();
     const element = document.createElement('object');
     element.type = 'text/html';
     element.setAttribute('aria-label', `Dynamics 365: ${nameOf(contact)}`);
     element.classList.toggle('is-hidden', this.#shown !== contact.id);
-    this.#frames.set(contact.id, { element, isTouched: false });
+    this.#frames.set(contact.id, { element, touched: 'no', focusedAt: null });
     return new Promise((resolve) => {
       element.addEventListener('load', () => {
         resolve({ is: 'open' });
       });
       element.addEventListener('error', () => {
+        resolve({ is: 'refused' });
+        // It may be there for long when it goes, to a page for signing in that stands in no frame.
         if (this.#frames.get(contact.id)?.element === element) {
           this.#frames.delete(contact.id);
+          this.#events?.refused(contact.id);
         }
         element.remove();
-        resolve({ is: 'refused' });
       });
       element.data = page.url;
       this.#area.append(element);

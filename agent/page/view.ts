@@ -4,8 +4,8 @@
  * Owns the document. All that comes from outside is set as text.
  */
 
-import { nameOf, type Contact, type Phase } from './contact.ts';
-import type { Case, Desk, DeskState } from './desk.ts';
+import { line, nameOf, type Contact, type Phase } from './contact.ts';
+import type { Case, Desk, DeskState, RecordState } from './desk.ts';
 import type { Action, Notice, Places } from './host.ts';
 import type { Settings } from './settings.ts';
 
@@ -16,21 +16,24 @@ const SLOW_MILLISECONDS = 15_000;
 
 export class View {
   readonly places: Places;
-  readonly #notices = new Map<string, Notice>();
+  readonly #notices = new Map<string, { readonly notice: Notice; readonly element: HTMLElement }>();
   readonly #noticeList: HTMLElement;
   readonly #tabs: HTMLElement;
   readonly #bar: HTMLElement;
   readonly #title: HTMLElement;
   readonly #words: HTMLElement;
   readonly #empty: HTMLElement;
+  /** What a screen reader says of the selected contact's record. It is always there, as one that appears is not read. */
+  readonly #said: HTMLElement;
   readonly #host: string;
   #desk: Desk | null = null;
+  #select: (id: string) => void = () => undefined;
   #settings: Settings | null = null;
   #state: DeskState = { cases: [], selected: null };
   /** What is shown of the bar, so that it is written only when it changes, and the focus stays where it is. */
   #shown = '';
   /** Contacts whose page has been opening for long. */
-  readonly #slow = new Map<string, ReturnType<typeof setTimeout> | 'slow'>();
+  readonly #slow = new Map<string, { readonly record: RecordState; readonly timer: ReturnType<typeof setTimeout>; isSlow: boolean }>();
   /** The contact whose page the agent has asked to close, which may hold something unsaved. */
   #closing: string | null = null;
 
@@ -43,11 +46,12 @@ export class View {
     this.#tabs = element('div', { id: 'contacts', role: 'tablist', 'aria-label': 'Contacts' });
     this.#bar = element('section', { id: 'record-bar', 'aria-label': 'Record' });
     this.#title = element('h1', {});
-    this.#words = element('div', { id: 'words', class: 'words', role: 'status' });
+    this.#words = element('div', { id: 'words', class: 'words' });
+    this.#said = element('p', { id: 'said', class: 'visually-hidden', role: 'status' });
     this.#empty = element('p', { id: 'empty' });
     const records = element('div', { id: 'records' });
     this.#bar.append(this.#title, this.#words);
-    main.append(this.#noticeList, this.#tabs, this.#bar, this.#empty, records);
+    main.append(this.#noticeList, this.#tabs, this.#bar, this.#said, this.#empty, records);
     body.append(...(host === 'workspace' ? [] : [controls]), main);
     this.places = { controls, records };
     this.#tabs.addEventListener('keydown', (event) => {
@@ -56,56 +60,56 @@ export class View {
     this.#empty.textContent = 'Starting …';
   }
 
-  /** Lets the agent's clicks reach a desk. */
-  serve(desk: Desk, settings: Settings): void {
+  /** Lets the agent's clicks reach a desk; `select` takes the contact that they select. */
+  serve(desk: Desk, settings: Settings, select: (id: string) => void): void {
     this.#desk = desk;
     this.#settings = settings;
+    this.#select = select;
     this.#draw();
   }
 
   notify(about: string, notice: Notice | null): void {
     const before = this.#notices.get(about);
-    if (before?.text === notice?.text && before?.actions?.length === notice?.actions?.length) {
+    if (notice !== null && before?.notice.text === notice.text) {
       return;
     }
-    if (notice === null) {
-      this.#notices.delete(about);
-    } else {
-      this.#notices.set(about, notice);
+    before?.element.remove();
+    this.#notices.delete(about);
+    if (notice !== null) {
+      const made = element('div', { class: notice.isProblem ? 'words notice is-problem' : 'words notice', 'data-about': about });
+      made.append(...partsOf(notice));
+      this.#notices.set(about, { notice, element: made });
+      this.#noticeList.append(made);
     }
-    const notices = [...this.#notices].map(([name, it]) => {
-      const line = element('div', { class: it.isProblem ? 'words notice is-problem' : 'words notice', 'data-about': name });
-      line.append(...partsOf(it));
-      return line;
-    });
-    this.#noticeList.replaceChildren(...notices);
   }
 
   show(state: DeskState): void {
     this.#state = state;
-    for (const { contact, record } of state.cases) {
-      this.#watchOpening(contact.id, record.is === 'opening');
-    }
     for (const id of this.#slow.keys()) {
       if (!state.cases.some(({ contact }) => contact.id === id)) {
-        this.#watchOpening(id, false);
+        this.#watchOpening(id, { is: 'not-yet' });
       }
+    }
+    for (const { contact, record } of state.cases) {
+      this.#watchOpening(contact.id, record);
     }
     this.#draw();
   }
 
-  #watchOpening(id: string, isOpening: boolean): void {
+  #watchOpening(id: string, record: RecordState): void {
     const known = this.#slow.get(id);
-    if (isOpening && known === undefined) {
-      this.#slow.set(id, setTimeout(() => {
-        this.#slow.set(id, 'slow');
+    if (known?.record === record) {
+      return;
+    }
+    clearTimeout(known?.timer);
+    this.#slow.delete(id);
+    if (record.is === 'opening') {
+      const timer = setTimeout(() => {
+        watched.isSlow = true;
         this.#draw();
-      }, SLOW_MILLISECONDS));
-    } else if (!isOpening && known !== undefined) {
-      if (known !== 'slow') {
-        clearTimeout(known);
-      }
-      this.#slow.delete(id);
+      }, SLOW_MILLISECONDS);
+      const watched = { record, timer, isSlow: false };
+      this.#slow.set(id, watched);
     }
   }
 
@@ -117,17 +121,22 @@ export class View {
     this.#empty.hidden = it !== undefined;
     if (it === undefined) {
       this.#shown = '';
-      const when = this.#settings?.openOn === 'connecting' ? 'rings' : 'is connected';
+      // The workspace does not tell when a contact rings.
+      const when = this.#host !== 'workspace' && this.#settings?.openOn === 'connecting' ? 'rings' : 'is connected';
       this.#empty.textContent = this.#settings === null ? 'Starting …' : `No contact. When one ${when}, its record opens ${this.#host === 'dynamics' ? 'in Dynamics' : 'here'}.`;
+      setText(this.#said, '');
       return;
     }
     const words = this.#wordsOn(it);
-    const shown = JSON.stringify([it.contact.id, it.contact.phase, nameOf(it.contact), words.text, words.actions?.map(({ label }) => label)]);
+    const name = nameOf(it.contact);
+    setText(this.#title, name);
+    setText(this.#said, `${name}: ${words.text || 'The record is open.'}`);
+    // What stays as it was keeps the focus that may be in it.
+    const shown = JSON.stringify([it.contact.id, words.text, words.administrator, words.actions?.map(({ label }) => label)]);
     if (shown === this.#shown) {
       return;
     }
     this.#shown = shown;
-    this.#title.textContent = nameOf(it.contact);
     this.#words.classList.toggle('is-problem', words.isProblem === true);
     this.#words.replaceChildren(...partsOf(words));
   }
@@ -147,7 +156,7 @@ export class View {
         tab = element('button', { type: 'button', role: 'tab', 'data-contact': contact.id, 'aria-controls': 'records' });
         tab.append(element('strong', {}), element('span', {}));
         tab.addEventListener('click', () => {
-          this.#desk?.select(contact.id);
+          this.#select(contact.id);
         });
         this.#tabs.append(tab);
       }
@@ -183,8 +192,10 @@ export class View {
       return { text: '' };
     }
     const inDynamics = this.#host === 'dynamics';
-    const search: Action[] = contact.customer === '' ? [] : [{ label: `Search Dynamics for ${contact.customer}`, act: () => { desk.search(id); } }];
+    const customer = line(contact.customer, 40);
+    const search: Action[] = customer === '' ? [] : [{ label: `Search Dynamics for ${customer}`, act: () => { desk.search(id); } }];
     const tab: Action = { label: 'Open in a tab', act: () => { desk.open(id, 'tab'); } };
+    const here: Action = { label: 'Show it here', act: () => { desk.open(id, 'embedded'); } };
     const again: Action = { label: 'Try again', act: () => { desk.open(id, 'embedded'); } };
     const close: Action = { label: 'Close the record', act: () => { this.#askToClose(id); } };
     if (this.#closing === id) {
@@ -206,6 +217,17 @@ export class View {
         ],
       };
     }
+    if (it.refusedOther !== null) {
+      return {
+        text: `Another address has been given for this contact, which is not opened: ${it.refusedOther.why}. It is: ${line(it.refusedOther.address, 200)}`,
+        isProblem: true,
+        actions: [{ label: 'OK', act: () => { desk.forgetRefused(id); } }],
+      };
+    }
+    if (isOver) {
+      const text = record.is === 'open' ? 'The contact is over. Its record stays open, as you have been in it.' : 'The contact is over, and you have been in its record.';
+      return { text, actions: [close] };
+    }
     switch (record.is) {
       case 'not-yet':
         return { text: 'Its record opens when the contact is connected.' };
@@ -215,23 +237,23 @@ export class View {
           : { text: 'Waiting for the record of this contact …' };
       case 'not-allowed':
         return {
-          text: `The address that was given for this contact is not opened: ${record.why}. It is: ${shorten(record.address)}`,
+          text: `The address that was given for this contact is not opened: ${record.why}. It is: ${line(record.address, 200)}`,
           isProblem: true,
           administrator: `The contact attribute screenPopUrl must hold an address of ${settings.environments.join(' or ')}. The function contact-start or contact-answered sets it; look whether the flow, or something else, sets another.`,
           actions: search,
         };
       case 'opening':
-        return this.#slow.get(id) === 'slow'
+        return this.#slow.get(id)?.isSlow
           ? { text: inDynamics ? 'Dynamics has not opened the record yet. It may be asking you whether to save the page that is open.' : 'Dynamics has not answered yet.', actions: [tab, again] }
           : { text: 'Opening the record …' };
       case 'open':
-        if (isOver) {
-          return { text: 'The contact is over. Its record stays open, as you have been in it.', actions: [close] };
-        }
         if (record.page.target === 'tab') {
-          return { text: 'The record is open in a tab of the browser.', actions: [{ label: 'Go to the tab', act: () => { desk.open(id, 'tab'); } }] };
+          const go = { label: 'Go to the tab', act: () => { desk.open(id, 'tab'); } };
+          return inDynamics ? { text: 'The record is open in a window of its own.', actions: [here] } : { text: 'The record is open in a tab of the browser.', actions: [go, here] };
         }
         return { text: '', actions: inDynamics ? [{ label: 'Show the record', act: () => { desk.open(id, 'embedded'); } }] : [tab] };
+      case 'later':
+        return { text: 'Its record opens when you select this contact.', actions: [{ label: 'Show the record', act: () => { desk.open(id, 'embedded'); } }] };
       case 'blocked':
         return {
           text: 'The browser has not let this page open a tab. It does when you click.',
@@ -258,18 +280,17 @@ export class View {
 }
 
 /** A contact in a few words, for its tab. */
-function describe({ contact, isOver }: Case): string {
+function describe({ contact, record, isOver }: Case): string {
   const kind: string = contact.isOutbound && contact.kind === 'voice' ? 'Call you made' : KINDS[contact.kind];
-  return `${kind}, ${isOver ? 'over' : phaseOf(contact)}`;
+  const trouble = TROUBLE.includes(record.is) ? ', record not open' : '';
+  return `${kind}, ${isOver ? 'over' : phaseOf(contact)}${trouble}`;
 }
+
+/** What the agent is told of a contact that they have not selected. */
+const TROUBLE: readonly RecordState['is'][] = ['not-allowed', 'blocked', 'refused', 'failed'];
 
 function phaseOf(contact: Contact): string {
   return contact.isOutbound && contact.phase === 'ringing' ? 'calling' : PHASES[contact.phase];
-}
-
-/** An address as text, whose length somebody else has chosen. */
-function shorten(text: string): string {
-  return text.length > 200 ? `${text.slice(0, 200)} …` : text;
 }
 
 function setText(node: Element | undefined, text: string): void {

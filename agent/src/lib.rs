@@ -198,6 +198,16 @@ impl Settings {
     pub fn content_security_policy(&self) -> String {
         let instance = &self.instance_url;
         let environments = self.environments.join(" ");
+        let mut signing_in: Vec<&str> = self
+            .environments
+            .iter()
+            .filter_map(|it| sign_in(it))
+            .collect();
+        signing_in.sort_unstable();
+        signing_in.dedup();
+        // An environment whose session has ended goes to the sign-in and, as a rule, comes back by itself.
+        let records = [self.environments.join(" "), signing_in.join(" ")].join(" ");
+        let records = records.trim_end();
         let libraries: Vec<String> = self
             .environments
             .iter()
@@ -210,9 +220,9 @@ impl Settings {
             ("style-src", "'self'".to_owned()),
             ("img-src", "'self' data:".to_owned()),
             ("connect-src", "'self'".to_owned()),
-            ("frame-src", format!("{instance} {environments}")),
+            ("frame-src", format!("{instance} {records}")),
             // Records stand in <object>, which tells when a page may not be framed; <iframe> does not.
-            ("object-src", environments.clone()),
+            ("object-src", records.to_owned()),
             ("base-uri", "'none'".to_owned()),
             ("form-action", "'none'".to_owned()),
             ("frame-ancestors", format!("{instance} {environments}")),
@@ -252,6 +262,22 @@ impl Settings {
             record["msdyn_appselector"] = self.app_id.as_str().into();
         }
         format!("{record:#}\n")
+    }
+}
+
+/// Where users of an environment sign in; none of this machine's.
+/// <https://learn.microsoft.com/entra/identity-platform/authentication-national-cloud>
+fn sign_in(environment: &str) -> Option<&'static str> {
+    let url = Url::parse(environment).ok()?;
+    let host = url.domain()?;
+    if host == "localhost" {
+        None
+    } else if host.ends_with(".cn") {
+        Some("https://login.partner.microsoftonline.cn")
+    } else if host.ends_with(".us") {
+        Some("https://login.microsoftonline.us")
+    } else {
+        Some("https://login.microsoftonline.com")
     }
 }
 
@@ -315,8 +341,8 @@ mod tests {
             "default-src 'none'; \
              script-src 'self' https://a.crm.dynamics.com/webresources/Widget/msdyn_ciLibrary.js https://b.crm4.dynamics.com/webresources/Widget/msdyn_ciLibrary.js; \
              style-src 'self'; img-src 'self' data:; connect-src 'self'; \
-             frame-src https://example.my.connect.aws https://a.crm.dynamics.com https://b.crm4.dynamics.com; \
-             object-src https://a.crm.dynamics.com https://b.crm4.dynamics.com; \
+             frame-src https://example.my.connect.aws https://a.crm.dynamics.com https://b.crm4.dynamics.com https://login.microsoftonline.com; \
+             object-src https://a.crm.dynamics.com https://b.crm4.dynamics.com https://login.microsoftonline.com; \
              base-uri 'none'; form-action 'none'; \
              frame-ancestors https://example.my.connect.aws https://a.crm.dynamics.com https://b.crm4.dynamics.com"
         );

@@ -9,6 +9,7 @@ export class Alone implements Host {
   readonly opener: RecordArea;
   readonly #settings: Settings;
   readonly #places: Places;
+  #panel: ControlPanel | null = null;
 
   constructor(settings: Settings, places: Places) {
     this.#settings = settings;
@@ -17,6 +18,10 @@ export class Alone implements Host {
   }
 
   async start(listener: Listener): Promise<void> {
-    await ControlPanel.start(this.#settings, this.#places.controls, listener);
+    this.#panel = await ControlPanel.start(this.#settings, this.#places.controls, listener);
+  }
+
+  select(id: string): void {
+    this.#panel?.view(id);
   }
 }

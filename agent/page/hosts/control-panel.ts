@@ -6,8 +6,8 @@
  * getters some throw.
  */
 
-import type { Contact, Kind, Phase } from '../contact.ts';
-import type { Listener } from '../host.ts';
+import { customerOf, type Contact, type Kind, type Phase } from '../contact.ts';
+import type { Action, Listener } from '../host.ts';
 import type { Settings } from '../settings.ts';
 
 /** How long the control panel may take to dial before the agent is told that it has not answered. */
@@ -16,26 +16,50 @@ const DIAL_MILLISECONDS = 15_000;
 export class ControlPanel {
   readonly #settings: Settings;
   readonly #listener: Listener;
+  readonly #place: HTMLElement;
   #agent: connect.Agent | null = null;
+  /** Whether the session has ended. What the control panel says of the agent counts again when its frame is loaded anew. */
+  #isOver = false;
+  /** Whether Streams has given up loading the control panel. */
   #isExhausted = false;
 
-  private constructor(settings: Settings, listener: Listener) {
+  private constructor(settings: Settings, place: HTMLElement, listener: Listener) {
     this.#settings = settings;
+    this.#place = place;
     this.#listener = listener;
   }
 
   /** Shows the control panel in `place`, and tells of its contacts from then on. */
   static async start(settings: Settings, place: HTMLElement, listener: Listener): Promise<ControlPanel> {
-    await import('../libraries/streams.ts');
-    const panel = new ControlPanel(settings, listener);
-    panel.#start(place);
+    const panel = new ControlPanel(settings, place, listener);
+    try {
+      await import('../libraries/streams.ts');
+      panel.#start();
+    } catch (error) {
+      const isStorage = error instanceof DOMException && error.name === 'SecurityError';
+      listener.notify('control-panel', {
+        isProblem: true,
+        text: isStorage
+          ? 'The control panel does not start: this browser lets the page keep nothing here.'
+          : `The control panel does not start: ${error instanceof Error ? error.message : String(error)}`,
+        administrator: `Third-party cookies and storage are blocked, it seems. Allow them, by the browser's policy, for ${location.host} and ${new URL(settings.instanceUrl).host}.`,
+        actions: [RELOAD],
+      });
+    }
     return panel;
+  }
+
+  /** Shows a contact in the control panel, too: the agent has selected it elsewhere. */
+  view(id: string): void {
+    attempt(() => {
+      connect.core.viewContact(id);
+    });
   }
 
   /** Calls a number, in the form +15555550100. Throws an error that tells the agent why not. */
   async dial(number: string): Promise<void> {
     const agent = this.#agent;
-    if (agent === null) {
+    if (agent === null || this.#isOver) {
       throw new Error('You are not signed in to Amazon Connect.');
     }
     await new Promise<void>((resolve, reject) => {
@@ -53,9 +77,9 @@ export class ControlPanel {
     });
   }
 
-  #start(place: HTMLElement): void {
+  #start(): void {
     connect.getLog().setEchoLevel(connect.LogLevel.WARN);
-    connect.core.initCCP(place, {
+    connect.core.initCCP(this.#place, {
       ccpUrl: this.#address(),
       iframeTitle: 'Amazon Connect control panel',
       // Browsers block what Streams would open by itself. The page has a button for it.
@@ -64,8 +88,16 @@ export class ControlPanel {
       pageOptions: { enableAudioDeviceSettings: true, enablePhoneTypeSettings: true },
     });
     const bus = connect.core.getEventBus();
-    for (const event of [connect.EventType.ACK_TIMEOUT, connect.EventType.TERMINATED, connect.EventType.AUTH_FAIL]) {
+    // A frame's `load` comes for a page for signing in, too; the agent is told of only when it is the control panel.
+    this.#place.addEventListener('load', () => {
+      this.#isOver = false;
+    }, { capture: true });
+    bus.subscribe(connect.EventType.ACK_TIMEOUT, () => {
+      this.#tellSignedOut();
+    });
+    for (const event of [connect.EventType.TERMINATED, connect.EventType.AUTH_FAIL]) {
       bus.subscribe(event, () => {
+        this.#isOver = true;
         this.#tellSignedOut();
       });
     }
@@ -83,7 +115,9 @@ export class ControlPanel {
     connect.agent((agent) => {
       this.#agent = agent;
       const isBack = () => {
-        this.#listener.notify('sign-in', null);
+        if (!this.#isOver) {
+          this.#listener.notify('sign-in', null);
+        }
       };
       isBack();
       agent.onRefresh(isBack);
@@ -95,6 +129,7 @@ export class ControlPanel {
         this.#see(contact);
       });
       contact.onDestroy(() => {
+        wasConnected.delete(id);
         this.#listener.lose(id);
       });
       this.#see(contact);
@@ -119,20 +154,27 @@ export class ControlPanel {
       label: 'Sign in to Amazon Connect',
       act: () => {
         window.open(this.#settings.signInUrl || this.#address(), 'connect-dynamics-sign-in');
-        if (this.#isExhausted) {
-          // The control panel is not tried any more: come back signed in, the agent finds it.
-          window.addEventListener('focus', () => {
-            location.reload();
-          }, { once: true });
-        }
+        // Come back signed in, the agent finds the control panel, whether Streams still tries to load it or not.
+        window.addEventListener('focus', () => {
+          this.#load();
+        }, { once: true });
       },
     };
     this.#listener.notify('sign-in', {
       isProblem: true,
       text: `You are not signed in to Amazon Connect (${host}). Sign in, and the control panel appears here.`,
       administrator: `If agents who are signed in see this, add ${location.origin} to the approved origins of the instance, and allow its cookies in this page.`,
-      actions: this.#isExhausted ? [signIn, { label: 'Reload this page', act: () => { location.reload(); } }] : [signIn],
+      actions: [signIn, RELOAD],
     });
+  }
+
+  #load(): void {
+    const frame = this.#place.querySelector('iframe');
+    if (this.#isExhausted || frame === null) {
+      location.reload();
+    } else {
+      frame.src = this.#address();
+    }
   }
 
   #address(): string {
@@ -141,6 +183,13 @@ export class ControlPanel {
     return new URL(url.hostname.endsWith('.awsapps.com') ? '/connect/ccp-v2/' : '/ccp-v2/', url).href;
   }
 }
+
+const RELOAD: Action = {
+  label: 'Reload this page',
+  act: () => {
+    location.reload();
+  },
+};
 
 const KINDS: Readonly<Record<string, Kind>> = {
   voice: 'voice',
@@ -163,7 +212,7 @@ function read(contact: connect.Contact): Contact | null {
     kind: KINDS[attempt(() => contact.getType() as string) ?? ''] ?? 'voice',
     phase: phaseOf(type, contact),
     isOutbound: attempt(() => !contact.isInbound()) ?? false,
-    customer: customerOf(contact),
+    customer: addressOf(contact),
     attributes: Object.fromEntries(Object.values(attributes).map(({ name, value }) => [name, value ?? ''])),
   };
 }
@@ -173,6 +222,7 @@ const wasConnected = new Set<string>();
 
 function phaseOf(state: string, contact: connect.Contact): Phase {
   switch (state) {
+    case 'init':
     case 'incoming':
     case 'pending':
     case 'connecting':
@@ -196,16 +246,14 @@ function isMonitored(contact: connect.Contact): boolean {
   return attempt(() => (contact.getAgentConnection().getType() as string) === 'monitoring') ?? false;
 }
 
-function customerOf(contact: connect.Contact): string {
+function addressOf(contact: connect.Contact): string {
   const endpoint = attempt(() => contact.getInitialConnection()?.getEndpoint());
-  // Of a softphone it can be sip:+15555550100@example.
-  const number = /^(?:sip:)?([^@]*)/.exec(endpoint?.phoneNumber ?? '')?.[1];
-  if (number) {
-    return number;
+  if (endpoint?.phoneNumber) {
+    return customerOf(endpoint.phoneNumber);
   }
   // Of an e-mail; Streams' types do not have it yet.
   const email = attempt(() => (contact as unknown as { getCustomerEndpoint(): { address?: string } | null }).getCustomerEndpoint());
-  return email?.address ?? '';
+  return customerOf(email?.address);
 }
 
 /** What a getter gives, or undefined when it throws: Streams' do for contacts that are gone. */
@@ -219,6 +267,9 @@ function attempt<T>(get: () => T): T | undefined {
 
 /** Why Streams has not dialled: it says so as text that holds JSON, or as an error. */
 function reasonOf(error: unknown): string {
+  if (error instanceof Error && error.message.includes('timed out')) {
+    return 'Amazon Connect has not answered.';
+  }
   if (error instanceof Error || (typeof error === 'object' && error !== null && 'message' in error)) {
     return String((error as { message: unknown }).message);
   }

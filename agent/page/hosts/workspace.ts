@@ -7,7 +7,7 @@
  */
 
 import type { AmazonConnectApp, ContactClient, VoiceClient } from '../libraries/workspace.ts';
-import type { Contact, Kind, Phase } from '../contact.ts';
+import { customerOf, type Contact, type Kind, type Phase } from '../contact.ts';
 import type { Host, Listener, Places } from '../host.ts';
 import { RecordArea } from '../record-area.ts';
 import type { Settings } from '../settings.ts';
@@ -24,6 +24,8 @@ const KINDS: Readonly<Record<string, Kind>> = { voice: 'voice', queue_callback: 
 export class Workspace implements Host {
   readonly opener: RecordArea;
   readonly #contacts = new Map<string, Contact>();
+  /** Each contact's asking for its attributes, which ends with it. */
+  readonly #askings = new Map<string, { timer: ReturnType<typeof setTimeout> | undefined }>();
   #listener!: Listener;
   #client!: ContactClient;
   #voice!: VoiceClient;
@@ -77,8 +79,7 @@ export class Workspace implements Host {
       this.#change(contactId, { phase: 'afterwards' });
     }, id);
     client.onMissed(async ({ contactId }) => {
-      this.#change(contactId, { phase: 'missed' });
-      this.#contacts.delete(contactId);
+      this.#lose(contactId);
     }, id);
     client.onCleared(async ({ contactId }) => {
       this.#lose(contactId);
@@ -96,23 +97,32 @@ export class Workspace implements Host {
       this.#change(id, { kind: KINDS[type] ?? 'voice' });
     });
     // It is told of calls only; and the search that it is for can be done by hand.
-    const number = this.#voice.getInitialCustomerPhoneNumber(id).then((customer) => {
-      this.#change(id, { customer });
+    const number = this.#voice.getInitialCustomerPhoneNumber(id).then((number) => {
+      this.#change(id, { customer: customerOf(number) });
     });
+    this.#askings.set(id, { timer: undefined });
     void this.#askFor(id, 0);
     await Promise.allSettled([channel, number]);
   }
 
   async #askFor(id: string, failures: number): Promise<void> {
-    if (!this.#contacts.has(id)) {
+    const asking = this.#askings.get(id);
+    if (asking === undefined) {
       return;
     }
+    const isOver = () => this.#askings.get(id) !== asking;
     try {
       const told: Record<string, unknown> = await this.#client.getAttributes(id, ATTRIBUTES);
       failures = 0;
+      if (isOver()) {
+        return;
+      }
       this.#listener.notify('attributes', null);
       this.#change(id, { attributes: Object.fromEntries(Object.entries(told).map(([name, value]) => [name, textOf(value)])) });
     } catch {
+      if (isOver()) {
+        return;
+      }
       failures += 1;
       if (failures === FAILURES) {
         this.#listener.notify('attributes', {
@@ -123,7 +133,8 @@ export class Workspace implements Host {
       }
     }
     const isKnown = (this.#contacts.get(id)?.attributes['screenPopUrl'] ?? '') !== '';
-    setTimeout(() => void this.#askFor(id, failures), isKnown || failures >= FAILURES ? ASK_AGAIN_MILLISECONDS : ASK_MILLISECONDS);
+    const pause = isKnown || failures >= FAILURES ? ASK_AGAIN_MILLISECONDS : ASK_MILLISECONDS;
+    asking.timer = setTimeout(() => void this.#askFor(id, failures), pause);
   }
 
   #change(id: string, change: Partial<Contact>): void {
@@ -136,7 +147,10 @@ export class Workspace implements Host {
   }
 
   #lose(id: string): void {
+    clearTimeout(this.#askings.get(id)?.timer);
+    this.#askings.delete(id);
     this.#contacts.delete(id);
+    this.#listener.notify('attributes', null);
     this.#listener.lose(id);
   }
 
