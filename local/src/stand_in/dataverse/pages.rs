@@ -117,6 +117,7 @@ impl Pages {
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="color-scheme" content="light dark";
                     title { (title) " · Dynamics 365 (stand-in)" }
+                    link rel="icon" href="data:,";
                     link rel="stylesheet" href="/stand-in/assets/style.css";
                     @if !script.is_empty() {
                         script type="module" src={ "/stand-in/assets/" (script) } {}
@@ -173,7 +174,7 @@ async fn sign_in_page(
     headers.insert(
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static(
-            "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+            "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
         ),
     );
     response
@@ -525,7 +526,9 @@ async fn app(
                 a href="/main.aspx" target="home" #home { "Home" }
                 button type="button" #mode aria-expanded="true" aria-controls="panel" { "Side panel" }
             }
-            main #area aria-label="Dynamics" {}
+            main #area {
+                h1.visually-hidden { "Example app" }
+            }
             aside #panel aria-label="Side panel" {
                 @match page {
                     Some(page) => iframe #widget title="Amazon Connect" src={ (page) "/index.html?host=dynamics" }
