@@ -1,5 +1,22 @@
 //! The pages below `/stand-in/`, for the switchboard, the control panel, the workspace and tests: what there is to
-//! see, and what can be done. `docs` of it: CONTRIBUTING.md.
+//! see, and what can be done. Bodies and answers are JSON.
+//!
+//! | request | body | does |
+//! |---|---|---|
+//! | `GET contacts` | | all there is to see: the agent, the selected contact, the contacts |
+//! | `GET events` | | the same, now and after each change, as server-sent events |
+//! | `POST contacts` | [`NewContact`] | lets a contact come; answers when its flow has run |
+//! | `DELETE contacts` | | forgets all contacts, and lets the agent be as at the beginning |
+//! | `GET contacts/{id}` | | a contact |
+//! | `POST contacts/{id}/{action}` | [`How`], or none | one of the contact's [`Action`]s; answers when the functions have done their work |
+//! | `PUT contacts/{id}/attributes` | names and values | sets attributes at once; null takes one away |
+//! | `POST calls` | `{"number"}` | the agent calls a customer |
+//! | `PUT dial-error` | `{"dialError"}` | what becomes of the agent's next calls: a [`DialError`], or null |
+//! | `PUT agent` | `{"availability"}` | the agent chooses an [`Availability`] |
+//! | `PUT session` | `{"signedIn", "how"}` | the agent's session begins, or ends in a way of [`SessionEnd`] |
+//! | `PUT approved-origins` | a list | whose pages may show the control panel |
+//!
+//! With `"wait": false` the functions are not waited for. What is refused has an `error` with `type` and `message`.
 
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 
