@@ -80,6 +80,9 @@ watch((seen) => {
   showContacts(byId('contacts'), contacts, make, fill);
 });
 
+/** How a contact ends that the agent does not end. */
+const ends = ({ channel }) => ({ VOICE: 'Customer hangs up', CHAT: 'Customer leaves' })[channel] ?? 'End it';
+
 function make() {
   return element('li', { className: 'contact' },
     element('div', { className: 'head' }), element('div', { className: 'row actions' }), element('details', {}, element('summary', { textContent: 'What the functions answered' }), element('dl')));
@@ -92,7 +95,7 @@ function fill(item, contact) {
     element('span', { className: 'muted', textContent: kindOf(contact) }), ' ',
     element('span', { className: 'badge', textContent: stateOf(contact) }));
   const possible = ACTIONS.filter(([action]) => contact.actions.includes(action));
-  showButtons(item.querySelector('.actions'), possible.map(([action, label]) => [action, label, () => act(contact.id, action)]));
+  showButtons(item.querySelector('.actions'), possible.map(([action, label]) => [action, action === 'hangUp' ? ends(contact) : label, () => act(contact.id, action)]));
   const told = Object.entries(contact.steps).map(([step, reply]) => [step, [reply.status, reply.message].filter(Boolean).join(': ') || 'done']);
   const attributes = Object.entries(contact.attributes);
   const rows = [['contact id', contact.id], ...told, ...attributes.map(([name, value]) => [`attribute ${name}`, value])];
