@@ -249,6 +249,11 @@ export class Desk {
     this.#tell();
   }
 
+  /** Whether a contact is not over. */
+  isThere(id: string): boolean {
+    return this.#cases.get(id)?.isOver === false;
+  }
+
   /** Whether something may be unsaved on any contact's page. */
   isAnyTouched(): boolean {
     return [...this.#cases.keys()].some((id) => this.#opener.isTouched(id));

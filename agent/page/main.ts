@@ -30,7 +30,9 @@ async function start(): Promise<void> {
     });
     view.serve(desk, settings, (id) => {
       desk.select(id, false);
-      host.select?.(id);
+      if (desk.isThere(id)) {
+        host.select?.(id);
+      }
     });
     window.addEventListener('beforeunload', (event) => {
       if (desk.isAnyTouched()) {

@@ -93,25 +93,25 @@ inEach("a contact that is transferred away takes its record with it", only("alon
   await agent.recordIsNotOpen(call.id);
 });
 
-inEach("a record in which the agent has written stays until they close it", only("alone"), async ({ agent, amazon }) => {
+inEach("a record in which the agent has written stays until they close it", only("alone"), async ({ agent, amazon, visit }) => {
   await agent.open();
   const call = await amazon.comes(CALL);
   await agent.press("Accept", call);
   const record = await agent.record(call.id);
-  await record.getByLabel("subject").fill("They want the blue one");
+  await agent.write(record, "They want the blue one");
   await agent.press("End", call);
   await agent.press("Close contact", call);
   await agent.words.getByText("The contact is over. Its record stays open, as you have been in it.").waitFor();
   await agent.button("Close the record").click();
   await agent.words.getByText("What you have not saved there is lost when it is closed.").waitFor();
   await agent.button("Keep it open").click();
-  assert.equal(await record.getByLabel("subject").inputValue(), "They want the blue one");
+  assert.equal(await record.getByLabel("Subject", { exact: true }).inputValue(), "They want the blue one");
   // The next contact does not take it away either.
   const next = await amazon.comes({ ...CALL, number: "+15555550101" });
   await agent.press("Accept", next);
   await agent.record(next.id);
   await agent.desk.getByRole("tab", { name: /Ada Example/ }).first().click();
-  assert.equal(await record.getByLabel("subject").inputValue(), "They want the blue one");
+  assert.equal(await record.getByLabel("Subject", { exact: true }).inputValue(), "They want the blue one");
   await agent.button("Close the record").click();
   await agent.button("Close it").click();
   await agent.recordIsNotOpen(call.id);
@@ -122,7 +122,7 @@ inEach("another page for the contact is offered, and not taken, when the agent i
   const call = await amazon.comes(CALL);
   await agent.press("Accept", call);
   const record = await agent.record(call.id);
-  await record.getByLabel("subject").click();
+  await record.getByLabel("Subject", { exact: true }).click();
   const other = `${system.dataverse}/main.aspx?pagetype=search&searchText=other`;
   await amazon.setAttributes(call, { screenPopUrl: other });
   await agent.words.getByText("Another page has been given for this contact.").waitFor();
@@ -137,25 +137,30 @@ inEach("a form with changes is left when the agent says so, and stays when they 
   await agent.open();
   const first = await amazon.comes(CALL);
   await agent.press("Accept", first);
-  await (await agent.record(first.id)).getByLabel("subject").fill("They want the blue one");
+  await agent.write(await agent.record(first.id), "They want the blue one");
   await agent.press("End", first);
   await agent.press("Close contact", first);
   const next = await amazon.comes({ ...CALL, number: "+15555550101" });
   await agent.press("Accept", next);
   const dialog = page.getByRole("dialog");
   await dialog.waitFor();
-  await dialog.getByRole("button", { name: "Stay" }).click();
+  await dialog.getByRole("button", { name: "Stay on this page" }).click();
   await agent.words.getByText("The record is not open:").waitFor();
-  assert.equal(await (await agent.record(first.id)).getByLabel("subject").inputValue(), "They want the blue one");
+  assert.equal(await (await agent.record(first.id)).getByLabel("Subject", { exact: true }).inputValue(), "They want the blue one");
   await agent.button("Open the record").click();
-  await page.getByRole("dialog").getByRole("button", { name: "Leave" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Discard changes" }).click();
   await agent.record(next.id);
 });
 
-inEach("a number on a form is called at a click", only("dynamics"), async ({ agent, amazon, system, page }) => {
-  const customer = (await system.records("contacts"))[0];
-  await agent.open(`${agent.host.address(system)}&etn=contact&id=${customer.contactid}`);
-  await (await agent.record(customer.contactid)).getByRole("link", { name: /Call / }).first().click();
+inEach("a number on a form is called at a click", only("dynamics"), async ({ agent, amazon, system, page, visit }) => {
+  const [customer] = await system.records("contacts");
+  const clickNumber = async () => {
+    const area = await until("Dynamics is there", () => page.frames().find((frame) => frame.url().startsWith(`${system.dataverse}/main.aspx`)));
+    await area.goto(`${system.dataverse}/main.aspx?pagetype=entityrecord&etn=contact&id=${customer.contactid}`);
+    await area.getByRole("link", { name: /^Call / }).first().click();
+  };
+  await agent.open();
+  await clickNumber();
   const call = await until("the call is there", async () => (await amazon.contacts()).find(({ initiationMethod, state }) => initiationMethod === "OUTBOUND" && state === "connecting"));
   assert.match(call.address, /^\+1555555/);
   await amazon.act(call, "customerAnswers");
@@ -163,10 +168,10 @@ inEach("a number on a form is called at a click", only("dynamics"), async ({ age
   await amazon.act(call, "hangUp");
   await amazon.act(call, "clear");
   // And when Amazon Connect will not.
+  visit.expect(400);
   await amazon.dialError({ type: "InvalidStateException", message: "The agent is on a call." });
-  await page.goto(`${agent.host.address(system)}&etn=contact&id=${customer.contactid}`);
-  await agent.panel.getByLabel("Agent", { exact: true }).waitFor();
-  await (await agent.record(customer.contactid)).getByRole("link", { name: /Call / }).first().click();
-  await agent.desk.getByText(/is not called: The agent is on a call\./).waitFor();
+  await clickNumber();
+  await agent.desk.getByText(/ is not called: The agent is on a call\./).waitFor();
   await agent.button("OK").click();
+  await agent.desk.getByText(/ is not called: /).waitFor({ state: "detached" });
 });
