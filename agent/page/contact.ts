@@ -19,6 +19,8 @@ export interface Contact {
   readonly isOutbound: boolean;
   /** The customer's number or address; empty when it is not known or withheld. */
   readonly customer: string;
+  /** A chat's customer as they call themselves, or a task's title; empty when there is none. */
+  readonly title: string;
   /** The contact's attributes, by their names. */
   readonly attributes: Readonly<Record<string, string>>;
 }
@@ -34,7 +36,7 @@ const MAX_NAME = 80;
 
 /** What a contact is called in sentences and lists. */
 export function nameOf(contact: Contact): string {
-  return line(contact.attributes['customerName'] ?? '') || line(contact.customer) || NAMELESS[contact.kind];
+  return line(contact.attributes['customerName'] ?? '') || line(contact.title) || line(contact.customer) || NAMELESS[contact.kind];
 }
 
 /** A customer's number or address; empty when it is withheld. */

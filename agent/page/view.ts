@@ -48,7 +48,7 @@ export class View {
     this.#title = element('h1', {});
     this.#words = element('div', { id: 'words', class: 'words' });
     this.#said = element('p', { id: 'said', class: 'visually-hidden', role: 'status' });
-    this.#empty = element('p', { id: 'empty' });
+    this.#empty = element('h1', { id: 'empty' });
     const records = element('div', { id: 'records' });
     this.#bar.append(this.#title, this.#words);
     main.append(this.#noticeList, this.#tabs, this.#bar, this.#said, this.#empty, records);
@@ -219,7 +219,7 @@ export class View {
     }
     if (it.refusedOther !== null) {
       return {
-        text: `Another address has been given for this contact, which is not opened: ${it.refusedOther.why}. It is: ${line(it.refusedOther.address, 200)}`,
+        text: `Another address has been given for this contact, which is not opened: ${it.refusedOther.why}. It is: ${line(it.refusedOther.address, 120)}`,
         isProblem: true,
         actions: [{ label: 'OK', act: () => { desk.forgetRefused(id); } }],
       };
@@ -237,7 +237,7 @@ export class View {
           : { text: 'Waiting for the record of this contact …' };
       case 'not-allowed':
         return {
-          text: `The address that was given for this contact is not opened: ${record.why}. It is: ${line(record.address, 200)}`,
+          text: `The address that was given for this contact is not opened: ${record.why}. It is: ${line(record.address, 120)}`,
           isProblem: true,
           administrator: `The contact attribute screenPopUrl must hold an address of ${settings.environments.join(' or ')}. The function contact-start or contact-answered sets it; look whether the flow, or something else, sets another.`,
           actions: search,

@@ -213,6 +213,7 @@ function read(contact: connect.Contact): Contact | null {
     phase: phaseOf(type, contact),
     isOutbound: attempt(() => !contact.isInbound()) ?? false,
     customer: addressOf(contact),
+    title: titleOf(contact),
     attributes: Object.fromEntries(Object.values(attributes).map(({ name, value }) => [name, value ?? ''])),
   };
 }
@@ -244,6 +245,13 @@ function phaseOf(state: string, contact: connect.Contact): Phase {
 function isMonitored(contact: connect.Contact): boolean {
   // Of a task this throws.
   return attempt(() => (contact.getAgentConnection().getType() as string) === 'monitoring') ?? false;
+}
+
+function titleOf(contact: connect.Contact): string {
+  // Of a chat; Streams' types do not have it.
+  const connection = attempt(() => contact.getAgentConnection()) as unknown as { getMediaInfo(): { customerName?: string } | null } | undefined;
+  const chat = attempt(() => connection?.getMediaInfo());
+  return attempt(() => contact.getName()) || chat?.customerName || '';
 }
 
 function addressOf(contact: connect.Contact): string {

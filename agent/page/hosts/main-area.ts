@@ -37,6 +37,8 @@ export class MainArea implements Opener {
   /** The session of each contact that has one, and the page for which it was made. */
   readonly #sessions = new Map<string, { readonly id: string; readonly url: string }>();
   #focusedSession: string | null = null;
+  /** Whether Dynamics has refused the first session: apps of one session have the call as well. */
+  #areSessionsRefused = false;
   #follow: ((contact: string) => void) | null = null;
 
   constructor(framework: Promise<ChannelIntegration>, environment: string, template: string) {
@@ -75,7 +77,12 @@ export class MainArea implements Opener {
       return { is: 'open' };
     }
     if ('record' in shows && this.#hasSessions(framework)) {
-      return this.#openSession(framework, contact, page, shows.record);
+      try {
+        return await this.#openSession(framework, contact, page, shows.record);
+      } catch {
+        // A form is better than none.
+        this.#areSessionsRefused = this.#sessions.size === 0;
+      }
     }
     if (!byAgent && this.#selected !== contact.id) {
       return { is: 'later' };
@@ -124,7 +131,7 @@ export class MainArea implements Opener {
   }
 
   #hasSessions(framework: ChannelIntegration): boolean {
-    return this.#template !== '' && framework.hasSessions;
+    return this.#template !== '' && framework.hasSessions && !this.#areSessionsRefused;
   }
 
   async #openSession(framework: ChannelIntegration, contact: Contact, page: Page, record: { table: string; id: string }): Promise<Opened> {

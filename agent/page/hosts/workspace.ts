@@ -92,7 +92,7 @@ export class Workspace implements Host {
       this.#change(id, { phase });
       return;
     }
-    this.#contacts.set(id, { id, kind: 'voice', phase, isOutbound: false, customer: '', attributes: {} });
+    this.#contacts.set(id, { id, kind: 'voice', phase, isOutbound: false, customer: '', title: '', attributes: {} });
     const channel = this.#client.getChannelType(id).then(({ type }) => {
       this.#change(id, { kind: KINDS[type] ?? 'voice' });
     });
