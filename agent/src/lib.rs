@@ -59,6 +59,10 @@ pub const SECURITY_HEADERS: [(&str, &str); 2] = [
     ("Referrer-Policy", "no-referrer"),
 ];
 
+/// How long a content security policy may be with CloudFront.
+/// <https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cloudfront-limits.html>
+const MAX_POLICY: usize = 1783;
+
 /// The library of the Channel Integration Framework, which an environment serves.
 /// <https://learn.microsoft.com/dynamics365/channel-integration-framework/v1/administer/pass-url-widget-library>
 const CHANNEL_LIBRARY: &str = "/webresources/Widget/msdyn_ciLibrary.js";
@@ -167,7 +171,7 @@ impl Settings {
             ));
         }
         match (instance_url, wrong.is_empty()) {
-            (Some(instance_url), true) => Ok(Settings {
+            (Some(instance_url), true) => Settings {
                 instance_url,
                 environments,
                 app_id: parameters.app_id.trim().to_owned(),
@@ -176,9 +180,22 @@ impl Settings {
                 sign_in_url: sign_in_url.to_owned(),
                 country_calling_code: code.to_owned(),
                 session_template: parameters.session_template.trim().to_owned(),
-            }),
+            }
+            .of_a_length(),
             _ => Err(SettingsError(wrong)),
         }
+    }
+
+    /// Itself, unless its policy is longer than a header may be.
+    fn of_a_length(self) -> Result<Settings, SettingsError> {
+        let length = self.content_security_policy().len();
+        if length <= MAX_POLICY {
+            return Ok(self);
+        }
+        Err(SettingsError(vec![format!(
+            "Environments: there are too many for one page: its content security policy would have {length} \
+             characters, and CloudFront takes {MAX_POLICY}; name fewer, and deploy another stack for the others"
+        )]))
     }
 
     /// The text of the file `settings.json`.
@@ -205,7 +222,7 @@ impl Settings {
             .collect();
         signing_in.sort_unstable();
         signing_in.dedup();
-        // An environment whose session has ended goes to the sign-in and, as a rule, comes back by itself.
+        // An environment whose session has ended goes to the sign-in, which may send it back without asking.
         let records = [self.environments.join(" "), signing_in.join(" ")].join(" ");
         let records = records.trim_end();
         let libraries: Vec<String> = self
@@ -392,6 +409,22 @@ mod tests {
                 "CountryCallingCode"
             ]
         );
+    }
+
+    #[test]
+    fn more_environments_than_a_policy_takes_are_refused() {
+        let named = |count: usize| {
+            let environments: Vec<String> = (0..count)
+                .map(|number| format!("https://environment-{number}.crm.dynamics.com"))
+                .collect();
+            Settings::new(&Parameters {
+                environments: environments.join(","),
+                ..parameters()
+            })
+        };
+        assert!(named(5).is_ok());
+        let error = named(12).unwrap_err().to_string();
+        assert!(error.contains("too many for one page"), "{error}");
     }
 
     #[test]

@@ -949,6 +949,8 @@ class AgentPage(unittest.TestCase):
         resources = transformed()["Resources"]
         (version,) = [name for name, one in resources.items() if one["Type"] == "AWS::Lambda::Version"]
         self.assertRegex(version, "^AgentPageFilesVersion")
+        # One that a rollback kept would have the same code refused at the next try.
+        self.assertEqual(resources[version]["DeletionPolicy"], "Delete")
         for name in ("AgentPageSettings", "AgentPageContent"):
             self.assertEqual(resources[name]["Properties"]["Code"], {"Ref": version})
         # No sooner than the code is there.
@@ -982,8 +984,9 @@ class AgentPage(unittest.TestCase):
         )
         self.assertEqual((deny["Effect"], deny["Principal"], deny["Action"]), ("Deny", "*", "s3:*"))
         self.assertEqual(deny["Condition"], {"Bool": {"aws:SecureTransport": "false"}})
-        write, log = statements("AgentPageFilesRole")
+        write, find, log = statements("AgentPageFilesRole")
         self.assertEqual(write, [["s3:PutObject", "s3:DeleteObject"], objects, {}])
+        self.assertEqual(find, ["s3:ListBucket", {"Fn::GetAtt": ["AgentPageBucket", "Arn"]}, {}])
         self.assertEqual(log[1], {"Fn::GetAtt": ["AgentPageFilesLog", "Arn"]})
         (origin,) = self.properties("AgentPageDistribution")["DistributionConfig"]["Origins"]
         self.assertEqual(origin["OriginAccessControlId"], {"Ref": "AgentPageAccess"})

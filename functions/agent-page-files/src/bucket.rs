@@ -1,6 +1,8 @@
 //! The bucket that the page is served from: what is put into it, and taken out again.
 //!
-//! The bucket is the page's alone, but only the objects that this has a name for are ever written or deleted.
+//! The bucket is the page's alone: nobody else puts anything there, and with the page all of it goes.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use agent_page::{CHANNEL_PROVIDER_PATH, FILES, SETTINGS_PATH, Settings};
 use aws_sdk_s3::{Client, error::ProvideErrorMetadata, primitives::ByteStream};
@@ -14,18 +16,20 @@ const JSON: &str = "application/json";
 /// S3's refusal.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "cannot {what} {path} in the bucket {bucket}, which the agent's page is served from: {why}. The function's \
+    "cannot put {path} in the bucket {bucket}, which the agent's page is served from: {why}. The function's \
      role allows it, so a permissions boundary or a policy of the organisation may deny it; let that allow it too, \
      and deploy again"
 )]
 pub(crate) struct Error {
-    what: &'static str,
     path: &'static str,
     bucket: String,
     why: String,
 }
 
 /// Puts the page into the bucket, with its settings. `index.html`, which loads the others, comes last.
+///
+/// It ends with a mark of the policies, so that it is another file when they are others: a browser that hears of no
+/// newer file may go on with the headers that it had.
 ///
 /// # Errors
 /// When S3 refuses a file.
@@ -43,11 +47,11 @@ pub(crate) async fn fill(
         .into_iter()
         .map(|(path, text)| (path, JSON, ByteStream::from(text.into_bytes())));
     let of_the_page = FILES.iter().map(|file| {
-        (
-            file.path,
-            file.content_type,
-            ByteStream::from_static(file.bytes),
-        )
+        let content = match file.path {
+            "index.html" => [file.bytes, mark(settings).as_bytes()].concat().into(),
+            _ => ByteStream::from_static(file.bytes),
+        };
+        (file.path, file.content_type, content)
     });
     for (path, content_type, content) in of_the_settings.chain(of_the_page) {
         let put = s3
@@ -59,37 +63,45 @@ pub(crate) async fn fill(
             .body(content)
             .send()
             .await;
-        put.map_err(|error| refused("put", path, bucket, &error))?;
+        put.map_err(|error| Error {
+            path,
+            bucket: bucket.to_owned(),
+            why: cause::of_aws(&error),
+        })?;
     }
     Ok(())
 }
 
-/// Takes the page out of the bucket again, so that the bucket can be deleted. Both may be gone already.
-///
-/// # Errors
-/// When S3 refuses to delete a file that may be there.
-pub(crate) async fn empty(s3: &Client, bucket: &str) -> Result<(), Error> {
-    let paths = FILES.iter().map(|file| file.path);
-    for path in paths.chain([SETTINGS_PATH, CHANNEL_PROVIDER_PATH]) {
-        // S3 says of an object that is not there that it has deleted it.
-        let deleted = s3.delete_object().bucket(bucket).key(path).send().await;
-        match deleted {
-            Err(error) if error.code() == Some("NoSuchBucket") => break,
-            deleted => deleted.map_err(|error| refused("delete", path, bucket, &error))?,
+fn mark(settings: &Settings) -> String {
+    let mut hasher = DefaultHasher::new();
+    settings.content_security_policy().hash(&mut hasher);
+    settings.permissions_policy().hash(&mut hasher);
+    format!("<!-- {:016x} -->\n", hasher.finish())
+}
+
+/// Takes everything out of the bucket again, whichever version of the page has put it there, so that the bucket can
+/// be deleted. Both may be gone already. What S3 refuses is logged: where anything is left, deleting the bucket fails
+/// and says so, and where nothing was ever put, nothing is in the way.
+pub(crate) async fn empty(s3: &Client, bucket: &str) {
+    let mut pages = s3.list_objects_v2().bucket(bucket).into_paginator().send();
+    while let Some(page) = pages.next().await {
+        let objects = match page {
+            Ok(page) => page.contents.unwrap_or_default(),
+            Err(error) => {
+                if error.code() != Some("NoSuchBucket") {
+                    let why = cause::of_aws(&error);
+                    tracing::warn!(bucket, why, "the bucket's objects cannot be listed");
+                }
+                return;
+            }
         };
-    }
-    Ok(())
-}
-
-fn refused<E>(what: &'static str, path: &'static str, bucket: &str, error: &E) -> Error
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-{
-    Error {
-        what,
-        path,
-        bucket: bucket.to_owned(),
-        why: cause::of_aws(error),
+        for key in objects.into_iter().filter_map(|object| object.key) {
+            let deleted = s3.delete_object().bucket(bucket).key(&key).send().await;
+            if let Err(error) = deleted {
+                let why = cause::of_aws(&error);
+                tracing::warn!(bucket, key, why, "an object cannot be deleted");
+            }
+        }
     }
 }
 
@@ -118,6 +130,17 @@ mod tests {
         content: Vec<u8>,
     }
 
+    /// What a bucket holds that another version of the page was in.
+    const LISTED: &str = "<ListBucketResult><IsTruncated>false</IsTruncated>\
+        <Contents><Key>index.html</Key></Contents><Contents><Key>of-before.js</Key></Contents></ListBucketResult>";
+
+    fn asked_is_list(log: &Mutex<Vec<Asked>>) -> bool {
+        log.lock()
+            .unwrap()
+            .last()
+            .is_some_and(|asked| asked.method == "GET")
+    }
+
     async fn answer(
         request: Request,
         log: Arc<Mutex<Vec<Asked>>>,
@@ -137,7 +160,9 @@ mod tests {
             method: parts.method,
         };
         log.lock().unwrap().push(asked);
+        let is_list = asked_is_list(&log);
         match code {
+            "" if is_list => LISTED.into_response(),
             "" => status.into_response(),
             code => (status, format!("<Error><Code>{code}</Code></Error>")).into_response(),
         }
@@ -194,7 +219,7 @@ mod tests {
         for file in &FILES {
             let put = of(file.path).unwrap();
             assert_eq!(put.content_type, file.content_type, "{}", file.path);
-            assert_eq!(put.content, file.bytes, "{}", file.path);
+            assert!(put.content.starts_with(file.bytes), "{}", file.path);
         }
         let put = of("settings.json").unwrap();
         assert_eq!(put.content_type, "application/json");
@@ -211,41 +236,57 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_may_have_been_put_is_deleted_and_nothing_else() {
-        let (s3, put) = stand_in(StatusCode::OK, "").await;
-        fill(&s3, "example", &settings(), URL).await.unwrap();
-        let (s3, deleted) = stand_in(StatusCode::NO_CONTENT, "").await;
-        empty(&s3, "example").await.unwrap();
-        let paths = |asked: &Mutex<Vec<Asked>>| {
-            let asked = asked.lock().unwrap();
-            let mut paths: Vec<String> = asked.iter().map(|one| one.path.clone()).collect();
-            paths.sort();
-            paths
-        };
-        assert_eq!(paths(&deleted), paths(&put));
-        let deleted = deleted.lock().unwrap();
-        assert!(deleted.iter().all(|one| one.method == "DELETE"));
+    async fn whatever_is_there_is_deleted() {
+        let (s3, asked) = stand_in(StatusCode::NO_CONTENT, "").await;
+        empty(&s3, "example").await;
+        let asked = asked.lock().unwrap();
+        let deleted: Vec<&str> = asked
+            .iter()
+            .filter(|one| one.method == "DELETE")
+            .map(|one| one.path.as_str())
+            .collect();
+        assert_eq!(deleted, ["/example/index.html", "/example/of-before.js"]);
+    }
+
+    #[tokio::test]
+    async fn with_other_policies_the_first_file_is_another() {
+        let others = Settings::new(&Parameters {
+            instance_url: "https://example.my.connect.aws".into(),
+            environments: "https://other.crm.dynamics.com".into(),
+            ..Parameters::default()
+        });
+        let mut firsts = Vec::new();
+        for settings in [settings(), others.unwrap()] {
+            let (s3, asked) = stand_in(StatusCode::OK, "").await;
+            fill(&s3, "example", &settings, URL).await.unwrap();
+            firsts.push(asked.lock().unwrap().pop().unwrap().content);
+        }
+        assert_ne!(firsts[0], firsts[1]);
     }
 
     #[tokio::test]
     async fn a_bucket_that_is_gone_has_nothing_to_delete() {
         let (s3, asked) = stand_in(StatusCode::NOT_FOUND, "NoSuchBucket").await;
-        empty(&s3, "example").await.unwrap();
+        empty(&s3, "example").await;
         assert_eq!(asked.lock().unwrap().len(), 1);
     }
 
     #[tokio::test]
     async fn a_refusal_says_what_of_and_why() {
         let (s3, _) = stand_in(StatusCode::FORBIDDEN, "AccessDenied").await;
-        let put = fill(&s3, "example", &settings(), URL).await;
-        let deleted = empty(&s3, "example").await;
-        for (error, expected) in [
-            (put, "cannot put settings.json in the bucket example"),
-            (deleted, "cannot delete streams.js in the bucket example"),
-        ] {
-            let text = error.unwrap_err().to_string();
-            assert!(text.contains(expected), "{text}");
-            assert!(text.contains("AccessDenied"), "{text}");
-        }
+        let error = fill(&s3, "example", &settings(), URL).await.unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains("cannot put settings.json in the bucket example"),
+            "{text}"
+        );
+        assert!(text.contains("AccessDenied"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_keeps_nothing_from_being_deleted() {
+        let (s3, asked) = stand_in(StatusCode::FORBIDDEN, "AccessDenied").await;
+        empty(&s3, "example").await;
+        assert_eq!(asked.lock().unwrap().len(), 1);
     }
 }

@@ -83,11 +83,12 @@ impl custom_resource::Resource for Resource {
 
     async fn delete(&self, config: &SdkConfig) -> Result<(), Failure> {
         match self {
-            Resource::Settings(_) => Ok(()),
+            Resource::Settings(_) => {}
             Resource::Content(content) => {
-                Ok(bucket::empty(&Client::new(config), &content.bucket_name).await?)
+                bucket::empty(&Client::new(config), &content.bucket_name).await;
             }
         }
+        Ok(())
     }
 }
 
