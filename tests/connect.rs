@@ -452,6 +452,25 @@ async fn whoever_looks_is_told_of_every_change() {
 }
 
 #[tokio::test]
+async fn another_sites_page_may_ask_for_nothing() {
+    let served = served(PHONE_CALL).await;
+    let contacts = served.connect("/stand-in/contacts");
+    let own = served.connect("");
+    for (origin, expected) in [
+        ("https://other.example.com", StatusCode::FORBIDDEN),
+        (own.as_str(), StatusCode::CREATED),
+    ] {
+        // As a browser sends a form's text, without asking whether it may.
+        let asked = Client::new()
+            .post(&contacts)
+            .header("origin", origin)
+            .header("content-type", "text/plain")
+            .body(json!({"kind": "call"}).to_string());
+        assert_eq!(asked.send().await.unwrap().status(), expected, "{origin}");
+    }
+}
+
+#[tokio::test]
 async fn the_pages_say_who_may_show_them() {
     let served = served(PHONE_CALL).await;
     let page = format!("http://{}", served.desk.page_address);

@@ -295,7 +295,9 @@ export class Desk {
       }
       return;
     }
+    it.refusedOther = null;
     if ('page' in it.record && it.record.page.url === page.url) {
+      it.other = null;
       return;
     }
     if (this.#opener.isTouched(contact.id)) {

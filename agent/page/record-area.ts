@@ -17,6 +17,10 @@ const ACTIVE_MILLISECONDS = 5000;
 
 interface Frame {
   readonly element: HTMLObjectElement;
+  readonly url: string;
+  /** What became of loading it. */
+  readonly opened: Promise<Opened>;
+  isLoaded: boolean;
   /**
    * Whether the agent has been in the page. A page can take the focus by itself, without a click or a key of the
    * agent's; and it can do so right after one that was meant for the control panel, when only time tells.
@@ -91,8 +95,8 @@ export class RecordArea implements Opener {
         frame.touched = isActive ? (this.#wasActive ? 'perhaps' : 'yes') : 'no';
       } else if (frame.touched === 'no') {
         frame.touched = isActive ? 'yes' : 'no';
-      } else if (now - (frame.focusedAt ?? now) > ACTIVE_MILLISECONDS) {
-        // A click or a key from before the focus came would be over by now.
+      } else if (now - (frame.focusedAt ?? now) > ACTIVE_MILLISECONDS - 2 * LOOK_MILLISECONDS) {
+        // A click or a key from before the focus came would be over by now, as exactly as this looks.
         frame.touched = 'yes';
       } else if (!isActive) {
         // The page has taken the focus by itself.
@@ -104,14 +108,22 @@ export class RecordArea implements Opener {
   }
 
   #embed(contact: Contact, page: Page): Promise<Opened> {
-    this.#frames.get(contact.id)?.element.remove();
+    const before = this.#frames.get(contact.id);
+    if (before?.url === page.url && (before.isLoaded || this.isTouched(contact.id))) {
+      // It is there, with what the agent may have written.
+      return before.opened;
+    }
+    before?.element.remove();
     const element = document.createElement('object');
     element.type = 'text/html';
     element.setAttribute('aria-label', `Dynamics 365: ${nameOf(contact)}`);
     element.classList.toggle('is-hidden', this.#shown !== contact.id);
-    this.#frames.set(contact.id, { element, touched: 'no', focusedAt: null });
-    return new Promise((resolve) => {
+    const opened = new Promise<Opened>((resolve) => {
       element.addEventListener('load', () => {
+        const frame = this.#frames.get(contact.id);
+        if (frame?.element === element) {
+          frame.isLoaded = true;
+        }
         resolve({ is: 'open' });
       });
       element.addEventListener('error', () => {
@@ -123,9 +135,11 @@ export class RecordArea implements Opener {
         }
         element.remove();
       });
-      element.data = page.url;
-      this.#area.append(element);
     });
+    this.#frames.set(contact.id, { element, url: page.url, opened, isLoaded: false, touched: 'no', focusedAt: null });
+    element.data = page.url;
+    this.#area.append(element);
+    return opened;
   }
 
   #openTab(id: string, page: Page): Opened {

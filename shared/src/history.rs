@@ -39,8 +39,9 @@
 //!   configuration's order. A request that uses another's response waits for it.
 //! - `contact-completed` is the one step that is not done for good: a newer contact record has its updates
 //!   sent again. What it creates is created once.
-//! - An update to which no answer came may be carried out later, after a newer one. A newer one that is
-//!   delivered meanwhile is sent once more when that is over ([`MAY_STILL_BE_DONE`]).
+//! - An update of `contact-completed` to which no answer came may be carried out later, after that of a newer
+//!   contact record. The newer one is sent once more when that is over ([`MAY_STILL_BE_DONE`]). Of two steps
+//!   that write the same column, this is not done.
 //! - One worker at a time delivers a contact's requests: it holds the [`Lease`]. A worker that dies lets
 //!   its lease run out.
 //!
@@ -458,6 +459,10 @@ impl RequestHistory {
     /// Makes a request pending that was made of an older contact record. What has been delivered is, only if
     /// it may be sent again; what may have been done is not.
     fn revise(&mut self, is_revisable: bool, now: Timestamp) {
+        if self.state == State::Pending && self.reason.as_deref() == Some(OUTLASTS) {
+            // There is something new to send, which need not wait.
+            self.due_at = Some(now);
+        }
         let is_again = match self.state {
             State::Pending => false,
             State::Delivered => is_revisable,
@@ -480,13 +485,22 @@ impl RequestHistory {
         if self.state != State::Delivered {
             return;
         }
-        let Some(unanswered) = self.unanswered.take_if(|it| it.revision < revision) else {
-            return;
-        };
-        if now < unanswered.until {
-            self.state = State::Pending;
-            self.due_at = Some(unanswered.until);
-            self.reason = Some(OUTLASTS.to_owned());
+        let until = self.unanswered.as_ref().map(|it| it.until);
+        match until.filter(|until| now < *until) {
+            Some(until) => {
+                if self
+                    .unanswered
+                    .as_ref()
+                    .is_some_and(|it| it.revision < revision)
+                {
+                    self.state = State::Pending;
+                    self.due_at = Some(until);
+                    // It has not been tried in vain.
+                    self.first_tried_at = None;
+                    self.reason = Some(OUTLASTS.to_owned());
+                }
+            }
+            None => self.unanswered = None,
         }
     }
 

@@ -90,8 +90,8 @@ struct Dynamics {
     was_updated_before_started: bool,
     /// Whether an older version was written over a newer one by an update whose sender waited for the answer.
     went_back: bool,
-    /// An update that was given up on: its version, and until when it may still be carried out.
-    late: Option<(u8, i64)>,
+    /// Updates that were given up on: their versions, and until when they may still be carried out.
+    late: Vec<(u8, i64)>,
     /// Whether no answer has come to an update, so that a newer one may be sent twice.
     outlasts: bool,
     /// Whether such an update wrote an older version over a newer one.
@@ -169,8 +169,8 @@ enum Action {
     Arrives(usize),
     /// What the worker takes for the answer is stored.
     Stores(usize, Answer),
-    /// An update that was given up on is carried out.
-    Lands,
+    /// An update that was given up on is carried out: that in this place.
+    Lands(usize),
     Crash(usize),
     TimePasses,
 }
@@ -452,9 +452,7 @@ impl Model for Contact {
                 }
             }
         }
-        if world.dynamics.late.is_some() {
-            actions.push(Action::Lands);
-        }
+        actions.extend((0..world.dynamics.late.len()).map(Action::Lands));
         if wake_at.is_some() && !is_due && !world.is_anyone_alive() {
             actions.push(Action::TimePasses);
         }
@@ -515,14 +513,14 @@ impl Model for Contact {
                     Answer::Slow => {
                         world.faults -= 1;
                         let until = world.clock + MAY_STILL_BE_DONE.as_secs();
-                        world.dynamics.late = Some((request.content, until));
+                        world.dynamics.late.push((request.content, until));
                         world.dynamics.outlasts = true;
                     }
                     Answer::Refused => world.refusals -= 1,
                 }
             }
-            Action::Lands => {
-                let (content, _) = world.dynamics.late.take()?;
+            Action::Lands(index) => {
+                let (content, _) = world.dynamics.late.remove(index);
                 world.dynamics.was_late |= content < world.dynamics.content;
                 world.dynamics.content = content;
             }
@@ -533,7 +531,7 @@ impl Model for Contact {
             Action::TimePasses => {
                 world.clock = last.wake_at()?.as_second() - at(0).as_second();
                 let clock = world.clock;
-                world.dynamics.late.take_if(|(_, until)| *until <= clock);
+                world.dynamics.late.retain(|(_, until)| *until > clock);
             }
         }
         Some(world)

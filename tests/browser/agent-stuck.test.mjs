@@ -125,16 +125,31 @@ inEach("signed out of Amazon Connect: the page says where to sign in, and the co
   withoutRefusals(visit);
 });
 
-inEach("a session that ends is told, and what was open stays", ["alone"], async ({ agent, amazon, visit }) => {
+inEach("a session that ends is told, what was open stays, and who is back is not disturbed", ["alone"], async ({ agent, amazon, visit, page }) => {
   await agent.open();
   const call = await amazon.comes(CALL);
   await agent.press("Accept", call);
   await agent.record(call.id);
   await amazon.session(false, "expired");
-  await agent.desk.getByText("You are not signed in to Amazon Connect").waitFor();
+  const told = agent.desk.getByText("You are not signed in to Amazon Connect");
+  await told.waitFor();
   await agent.record(call.id);
-  await amazon.session(true);
-  await agent.panel.getByLabel("Agent", { exact: true }).waitFor();
+  const opens = page.context().waitForEvent("page");
+  await agent.button("Sign in to Amazon Connect").click();
+  await (await opens).getByRole("button", { name: "Sign in" }).click();
+  // What a browser with a screen does when the agent comes back from the tab.
+  const comeBack = () => page.evaluate(() => window.dispatchEvent(new Event("focus")));
+  await comeBack();
+  await told.waitFor({ state: "detached" });
+  await agent.panel.getByRole("button", { name: "End" }).waitFor();
+  // From now on the control panel is left as it is.
+  let loads = 0;
+  page.on("framenavigated", (frame) => (loads += frame.url().includes("/ccp-v2/") ? 1 : 0));
+  await comeBack();
+  await agent.press("End", call);
+  await agent.press("Close contact", call);
+  await agent.desk.getByText("No contact.").waitFor();
+  assert.equal(loads, 0);
   withoutRefusals(visit);
 });
 

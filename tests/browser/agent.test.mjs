@@ -117,6 +117,20 @@ inEach("a record in which the agent has written stays until they close it", only
   await agent.recordIsNotOpen(call.id);
 });
 
+inEach("what the agent has written is there when they come back from a tab to the frame", only("alone", "workspace"), async ({ agent, amazon, page }) => {
+  await agent.open();
+  const call = await amazon.comes(CALL);
+  await agent.press("Accept", call);
+  const record = await agent.record(call.id);
+  await agent.write(record, "They want the blue one");
+  const opens = page.context().waitForEvent("page");
+  await agent.button("Open in a tab").click();
+  await (await opens).close();
+  await agent.button("Show it here").click();
+  await agent.button("Open in a tab").waitFor();
+  assert.equal(await record.getByLabel("Subject", { exact: true }).inputValue(), "They want the blue one");
+});
+
 inEach("another page for the contact is offered, and not taken, when the agent is in the first", only("alone", "workspace"), async ({ agent, amazon, system }) => {
   await agent.open();
   const call = await amazon.comes(CALL);

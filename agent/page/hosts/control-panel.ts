@@ -117,6 +117,7 @@ export class ControlPanel {
       const isBack = () => {
         if (!this.#isOver) {
           this.#listener.notify('sign-in', null);
+          window.removeEventListener('focus', this.#load);
         }
       };
       isBack();
@@ -155,9 +156,7 @@ export class ControlPanel {
       act: () => {
         window.open(this.#settings.signInUrl || this.#address(), 'connect-dynamics-sign-in');
         // Come back signed in, the agent finds the control panel, whether Streams still tries to load it or not.
-        window.addEventListener('focus', () => {
-          this.#load();
-        }, { once: true });
+        window.addEventListener('focus', this.#load);
       },
     };
     this.#listener.notify('sign-in', {
@@ -168,14 +167,14 @@ export class ControlPanel {
     });
   }
 
-  #load(): void {
+  readonly #load = (): void => {
     const frame = this.#place.querySelector('iframe');
     if (this.#isExhausted || frame === null) {
       location.reload();
     } else {
       frame.src = this.#address();
     }
-  }
+  };
 
   #address(): string {
     const url = new URL(this.#settings.instanceUrl);

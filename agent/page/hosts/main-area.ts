@@ -20,6 +20,8 @@ interface Wish {
   readonly contact: Contact;
   readonly page: Page;
   readonly shows: NonNullable<Shows>;
+  /** Whether the agent has asked for it. */
+  readonly byAgent: boolean;
   readonly done: (opened: Opened) => void;
   readonly failed: (error: unknown) => void;
 }
@@ -37,8 +39,6 @@ export class MainArea implements Opener {
   /** The session of each contact that has one, and the page for which it was made. */
   readonly #sessions = new Map<string, { readonly id: string; readonly url: string }>();
   #focusedSession: string | null = null;
-  /** Whether Dynamics has refused the first session: apps of one session have the call as well. */
-  #areSessionsRefused = false;
   #follow: ((contact: string) => void) | null = null;
 
   constructor(framework: Promise<ChannelIntegration>, environment: string, template: string) {
@@ -76,20 +76,19 @@ export class MainArea implements Opener {
       await this.#show(framework, shows, true);
       return { is: 'open' };
     }
+    if (!byAgent && this.#selected !== contact.id) {
+      return { is: 'later' };
+    }
     if ('record' in shows && this.#hasSessions(framework)) {
       try {
         return await this.#openSession(framework, contact, page, shows.record);
       } catch {
-        // A form is better than none.
-        this.#areSessionsRefused = this.#sessions.size === 0;
+        // An app of one session has the call as well, and refuses it. A form is better than none.
       }
-    }
-    if (!byAgent && this.#selected !== contact.id) {
-      return { is: 'later' };
     }
     return new Promise((done, failed) => {
       this.#next?.done({ is: 'later' });
-      this.#next = { contact, page, shows, done, failed };
+      this.#next = { contact, page, shows, byAgent, done, failed };
       if (byAgent) {
         // What Dynamics has not answered, it may never.
         this.#running?.done({ is: 'later' });
@@ -131,7 +130,7 @@ export class MainArea implements Opener {
   }
 
   #hasSessions(framework: ChannelIntegration): boolean {
-    return this.#template !== '' && framework.hasSessions && !this.#areSessionsRefused;
+    return this.#template !== '' && framework.hasSessions;
   }
 
   async #openSession(framework: ChannelIntegration, contact: Contact, page: Page, record: { table: string; id: string }): Promise<Opened> {
@@ -165,6 +164,11 @@ export class MainArea implements Opener {
       return;
     }
     this.#next = null;
+    if (!wish.byAgent && this.#selected !== wish.contact.id) {
+      // The agent has gone on meanwhile.
+      wish.done({ is: 'later' });
+      return;
+    }
     this.#running = wish;
     const ended = (tell: () => void) => {
       if (this.#running === wish) {

@@ -23,8 +23,9 @@ use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 use axum::{
     Json as JsonBody, Router,
     body::Bytes,
-    extract::{Path, State},
-    http::StatusCode,
+    extract::{Path, Request, State},
+    http::{HeaderMap, StatusCode, header},
+    middleware::{self, Next},
     response::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
@@ -57,6 +58,23 @@ pub(super) fn router() -> Router<Connect> {
         .route("/stand-in/session", put(set_session))
         .route("/stand-in/approved-origins", put(approve))
         .route("/stand-in/events", get(events))
+        .route_layer(middleware::from_fn(only_own_pages))
+}
+
+/// Lets in the instance's own pages, and whoever is no page. A browser would let any other site's page ask as well.
+async fn only_own_pages(request: Request, next: Next) -> Response {
+    if is_foreign(request.headers()) {
+        let message = "only the pages of this instance may ask for this";
+        return Refused::new(StatusCode::FORBIDDEN, "AccessDeniedException", message)
+            .into_response();
+    }
+    next.run(request).await
+}
+
+fn is_foreign(headers: &HeaderMap) -> bool {
+    let of = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let own = of(header::HOST).map(|host| format!("http://{host}"));
+    of(header::ORIGIN).is_some_and(|origin| Some(origin) != own.as_deref())
 }
 
 impl IntoResponse for Refused {

@@ -186,7 +186,8 @@ async fn sign_in(
 ) -> Redirect {
     dataverse.lock().pages.is_signed_in = true;
     let wanted = form.get("to").map_or("", String::as_str);
-    let is_ours = wanted.starts_with("/main.aspx") || wanted.starts_with("/apps/");
+    let is_ours = (wanted.starts_with("/main.aspx") || wanted.starts_with("/apps/"))
+        && wanted.parse::<Uri>().is_ok();
     Redirect::to(if is_ours { wanted } else { "/main.aspx" })
 }
 
