@@ -3,6 +3,13 @@
 /** What the contact is held over. */
 export type Kind = 'voice' | 'chat' | 'task' | 'email';
 
+const KINDS: Readonly<Record<string, Kind>> = { voice: 'voice', queue_callback: 'voice', chat: 'chat', task: 'task', email: 'email' };
+
+/** The kind of a contact, by what Amazon Connect's libraries call it. */
+export function kindOf(type: string): Kind {
+  return KINDS[type] ?? 'voice';
+}
+
 /**
  * How far the contact is with this agent.
  *

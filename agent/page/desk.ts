@@ -8,6 +8,7 @@
 
 import type { Contact } from './contact.ts';
 import { pageAt, searchFor, type Page } from './address.ts';
+import { messageOf } from './message.ts';
 import type { Settings } from './settings.ts';
 
 /** Opens pages, as a host can. */
@@ -83,16 +84,11 @@ export interface DeskState {
   readonly selected: string | null;
 }
 
-interface Mutable {
-  contact: Contact;
-  record: RecordState;
-  other: Page | null;
-  refusedOther: Case['refusedOther'];
-  isOver: boolean;
+type Mutable = { -readonly [Field in keyof Case]: Case[Field] } & {
   /** What was told last: a page is judged once. */
   told: string;
   timer: ReturnType<typeof setTimeout> | null;
-}
+};
 
 /** Records that were opened in a tab before the page was loaded again. They are not opened twice. */
 const REMEMBERED = 'connect-dynamics-tabs';
@@ -212,11 +208,9 @@ export class Desk {
 
   /** The agent keeps the page that is open. */
   keep(id: string): void {
-    const it = this.#cases.get(id);
-    if (it !== undefined) {
+    this.#with(id, (it) => {
       it.other = null;
-      this.#tell();
-    }
+    });
   }
 
   /** The agent has read of an address that is not opened. */
@@ -328,7 +322,7 @@ export class Desk {
       this.#tell();
     };
     this.#opener.open(it.contact, page, byAgent).then(done, (error: unknown) => {
-      done({ is: 'failed', why: error instanceof Error ? error.message : String(error) });
+      done({ is: 'failed', why: messageOf(error) });
     });
   }
 
@@ -373,8 +367,7 @@ export class Desk {
   }
 
   #tell(): void {
-    const cases = [...this.#cases.values()].map(({ contact, record, other, refusedOther, isOver }) => ({ contact, record, other, refusedOther, isOver }));
-    this.#changed({ cases, selected: this.#selected });
+    this.#changed({ cases: [...this.#cases.values()], selected: this.#selected });
   }
 }
 

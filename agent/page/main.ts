@@ -5,6 +5,7 @@ import type { MakeHost } from './host.ts';
 import { Alone } from './hosts/alone.ts';
 import { Dynamics } from './hosts/dynamics.ts';
 import { Workspace } from './hosts/workspace.ts';
+import { messageOf } from './message.ts';
 import { readSettings } from './settings.ts';
 import { View } from './view.ts';
 
@@ -54,7 +55,7 @@ async function start(): Promise<void> {
       },
     });
   } catch (error) {
-    view.notify('start', { isProblem: true, text: error instanceof Error ? error.message : String(error), actions: [{ label: 'Reload', act: () => { location.reload(); } }] });
+    view.notify('start', { isProblem: true, text: messageOf(error), actions: [{ label: 'Reload', act: () => { location.reload(); } }] });
   }
 }
 

@@ -9,6 +9,7 @@
 import { nameOf, type Contact } from './contact.ts';
 import type { Opened, Opener, OpenerEvents } from './desk.ts';
 import type { Page } from './address.ts';
+import { openTab } from './tab.ts';
 
 /** How often it is looked where the keyboard's focus is: no event tells that it goes from one frame into another. */
 const LOOK_MILLISECONDS = 200;
@@ -148,13 +149,10 @@ export class RecordArea implements Opener {
       open.tab.focus();
       return { is: 'open' };
     }
-    // Not `noopener`, with which nobody would know whether a tab was opened.
-    const tab = window.open('about:blank', '_blank');
+    const tab = openTab(page.url);
     if (tab === null) {
       return { is: 'blocked' };
     }
-    tab.opener = null;
-    tab.location.replace(page.url);
     this.#tabs.set(id, { url: page.url, tab });
     return { is: 'open' };
   }

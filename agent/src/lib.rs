@@ -157,10 +157,11 @@ impl Settings {
             },
         };
         let sign_in_url = parameters.sign_in_url.trim();
-        if !sign_in_url.is_empty() && Url::parse(sign_in_url).is_ok_and(|url| !is_safe(&url)) {
-            wrong.push(not_safe("SignInUrl", sign_in_url));
-        } else if !sign_in_url.is_empty() && Url::parse(sign_in_url).is_err() {
-            wrong.push(format!("SignInUrl: `{sign_in_url}` is no address"));
+        match Url::parse(sign_in_url) {
+            _ if sign_in_url.is_empty() => {}
+            Ok(url) if is_safe(&url) => {}
+            Ok(_) => wrong.push(not_safe("SignInUrl", sign_in_url)),
+            Err(_) => wrong.push(format!("SignInUrl: `{sign_in_url}` is no address")),
         }
         let code = parameters.country_calling_code.trim();
         let digits = code.strip_prefix('+').unwrap_or_default();
@@ -223,7 +224,7 @@ impl Settings {
         signing_in.sort_unstable();
         signing_in.dedup();
         // An environment whose session has ended goes to the sign-in, which may send it back without asking.
-        let records = [self.environments.join(" "), signing_in.join(" ")].join(" ");
+        let records = format!("{environments} {}", signing_in.join(" "));
         let records = records.trim_end();
         let libraries: Vec<String> = self
             .environments

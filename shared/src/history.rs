@@ -865,21 +865,14 @@ impl History {
         }
     }
 
-    /// No answer came to an update that was made of this revision of the contact record; it stays pending
-    /// until `due`.
-    pub fn unanswered(
-        &mut self,
-        key: &RequestKey,
-        reason: String,
-        due: Timestamp,
-        revision: u32,
-        now: Timestamp,
-    ) {
+    /// Notes of a pending update that no answer came to it, as it was made of this revision of the contact record.
+    pub fn unanswered(&mut self, key: &RequestKey, revision: u32, now: Timestamp) {
         let until = now
             .saturating_add(MAY_STILL_BE_DONE)
             .unwrap_or(Timestamp::MAX);
-        if let Some(step) = self.tried(key, State::Pending, Some(reason), now) {
-            step.due_at = Some(due);
+        if key.step == Step::ContactCompleted
+            && let Some(step) = self.pending(key)
+        {
             // Of several the oldest counts, and the time of the last.
             let before = step.unanswered.take().filter(|it| now < it.until);
             let revision = before.map_or(revision, |it| it.revision.min(revision));

@@ -491,11 +491,10 @@ impl Model for Contact {
                     match answer {
                         Answer::Taken => history.delivered(&key, Some(CONTACT), None, now),
                         Answer::Lost | Answer::Slow => {
-                            let (due, why) = (now + SignedDuration::from_secs(5), "lost".into());
+                            let due = now + SignedDuration::from_secs(5);
+                            history.postponed(&key, "lost".into(), due, now);
                             if request.key == Key::Update {
-                                history.unanswered(&key, why, due, request.made_of, now);
-                            } else {
-                                history.postponed(&key, why, due, now);
+                                history.unanswered(&key, request.made_of, now);
                             }
                         }
                         Answer::Refused => history.failed(&key, "refused".into(), now),

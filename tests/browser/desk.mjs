@@ -124,8 +124,8 @@ function connect(system) {
 }
 
 /** Everything for a file of tests of the agent's page. `options` is how `serve` sets it. */
-export function agentTests(options = [], browser = {}) {
-  const { system, it } = consoleTests({ page: ["--wait-seconds", "1", ...options], browser });
+export function agentTests(options = []) {
+  const { system, it } = consoleTests({ page: ["--wait-seconds", "1", ...options] });
   /** Tells of a behaviour, and tries it in these hosts. */
   const inEach = (behaviour, hosts, how, run = how) => {
     for (const host of hosts) {

@@ -160,8 +160,8 @@ class Visit {
 }
 
 /** Everything for a file of tests: the system they share, and how a test is told. `page` is how the agent's page is
- * set, as options of `serve`; `browser`, how Chromium is started. */
-export function consoleTests({ empty = false, scenery, page: pageOptions, browser: launch = {} } = {}) {
+ * set, as options of `serve`. */
+export function consoleTests({ empty = false, scenery, page: pageOptions } = {}) {
   const system = {};
   let browser;
   let storageState;
@@ -172,7 +172,6 @@ export function consoleTests({ empty = false, scenery, page: pageOptions, browse
     browser = await chromium.launch({
       executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
       args: ["--no-sandbox", "--lang=en-US", "--disable-lcd-text"],
-      ...launch,
     });
     const context = await browser.newContext();
     const page = await context.newPage();

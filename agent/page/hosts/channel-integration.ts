@@ -24,11 +24,6 @@ const LIBRARY = '/webresources/Widget/msdyn_ciLibrary.js';
 /** How long the library may take to load. */
 const LOAD_MILLISECONDS = 15_000;
 
-/** What the agent clicked to be called. */
-export interface ClickedNumber {
-  readonly value: string;
-}
-
 export class ChannelIntegration {
   readonly #library: Library;
 
@@ -101,9 +96,9 @@ export class ChannelIntegration {
   }
 
   /** Has a handler called for each number that the agent clicks. */
-  onClickToDial(handler: (clicked: ClickedNumber) => Promise<void>): void {
+  onClickToDial(handler: (number: string) => Promise<void>): void {
     this.#library.addHandler('onclicktoact', async (data) => {
-      await handler({ value: numberIn(data) });
+      await handler(numberIn(data));
     });
   }
 

@@ -6,8 +6,9 @@
  * getters some throw.
  */
 
-import { customerOf, type Contact, type Kind, type Phase } from '../contact.ts';
+import { customerOf, kindOf, type Contact, type Phase } from '../contact.ts';
 import type { Action, Listener } from '../host.ts';
+import { messageOf } from '../message.ts';
 import type { Settings } from '../settings.ts';
 
 /** How long the control panel may take to dial before the agent is told that it has not answered. */
@@ -41,7 +42,7 @@ export class ControlPanel {
         isProblem: true,
         text: isStorage
           ? 'The control panel does not start: this browser lets the page keep nothing here.'
-          : `The control panel does not start: ${error instanceof Error ? error.message : String(error)}`,
+          : `The control panel does not start: ${messageOf(error)}`,
         administrator: `Third-party cookies and storage are blocked, it seems. Allow them, by the browser's policy, for ${location.host} and ${new URL(settings.instanceUrl).host}.`,
         actions: [RELOAD],
       });
@@ -190,14 +191,6 @@ const RELOAD: Action = {
   },
 };
 
-const KINDS: Readonly<Record<string, Kind>> = {
-  voice: 'voice',
-  queue_callback: 'voice',
-  chat: 'chat',
-  task: 'task',
-  email: 'email',
-};
-
 /** What Streams knows of a contact; null when it is gone, or the agent only listens. */
 function read(contact: connect.Contact): Contact | null {
   const type = attempt(() => contact.getState().type as string);
@@ -208,7 +201,7 @@ function read(contact: connect.Contact): Contact | null {
   const attributes = (attempt(() => contact.getAttributes()) ?? {}) as Record<string, { name: string; value: string | null }>;
   return {
     id: contact.getContactId(),
-    kind: KINDS[attempt(() => contact.getType() as string) ?? ''] ?? 'voice',
+    kind: kindOf(attempt(() => contact.getType() as string) ?? ''),
     phase: phaseOf(type, contact),
     isOutbound: attempt(() => !contact.isInbound()) ?? false,
     customer: addressOf(contact),
@@ -217,7 +210,7 @@ function read(contact: connect.Contact): Contact | null {
   };
 }
 
-/** The last phase of each contact that an error could end in. */
+/** The contacts that were connected: an error ends them, and is no missed one. */
 const wasConnected = new Set<string>();
 
 function phaseOf(state: string, contact: connect.Contact): Phase {

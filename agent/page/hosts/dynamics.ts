@@ -6,6 +6,7 @@
 import { parsePhoneNumberFromString, type CountryCallingCode } from 'libphonenumber-js/min';
 import { line } from '../contact.ts';
 import type { Action, Host, Listener, Places } from '../host.ts';
+import { messageOf } from '../message.ts';
 import type { Settings } from '../settings.ts';
 import { ChannelIntegration } from './channel-integration.ts';
 import { ControlPanel } from './control-panel.ts';
@@ -30,8 +31,8 @@ export class Dynamics implements Host {
     const panel = ControlPanel.start(this.#settings, this.#places.controls, listener);
     try {
       const framework = await this.#framework;
-      framework.onClickToDial(async ({ value }) => {
-        await this.#dial(await panel, value, listener);
+      framework.onClickToDial(async (clicked) => {
+        await this.#dial(await panel, clicked, listener);
       });
       this.opener.followSessions((id) => {
         listener.select(id);
@@ -39,7 +40,7 @@ export class Dynamics implements Host {
     } catch (error) {
       listener.notify('dynamics', {
         isProblem: true,
-        text: error instanceof Error ? error.message : String(error),
+        text: messageOf(error),
         administrator: `The library of the Channel Integration Framework did not load. The channel provider's address must be this page's (${location.href}), and the browser must allow Dynamics' cookies in the panel.`,
         actions: [{ label: 'Reload', act: () => { location.reload(); } }],
       });
@@ -69,8 +70,7 @@ export class Dynamics implements Host {
       await panel.dial(number);
       listener.notify(about, null);
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      listener.notify(about, { isProblem: true, text: `${number} is not called: ${why}`, actions: [ok] });
+      listener.notify(about, { isProblem: true, text: `${number} is not called: ${messageOf(error)}`, actions: [ok] });
     }
   }
 }

@@ -10,6 +10,7 @@
 import { nameOf, type Contact } from '../contact.ts';
 import type { Opened, Opener, OpenerEvents } from '../desk.ts';
 import { shownBy, type Page, type Shows } from '../address.ts';
+import { openTab } from '../tab.ts';
 import type { ChannelIntegration } from './channel-integration.ts';
 
 /** Where a customer is looked for by number or address. */
@@ -70,7 +71,8 @@ export class MainArea implements Opener {
     const shows = shownBy(page);
     const isElsewhere = new URL(page.url).origin !== this.#environment;
     if (shows === null || isElsewhere || ('search' in shows && page.target === 'tab')) {
-      return openTab(page);
+      // Dynamics cannot be asked for it.
+      return { is: openTab(page.url) === null ? 'blocked' : 'open' };
     }
     if (page.target === 'tab') {
       await this.#show(framework, shows, true);
@@ -206,15 +208,4 @@ export class MainArea implements Opener {
       await framework.openForm(shows.record.table, shows.record.id, isInNewWindow);
     }
   }
-}
-
-/** A page that Dynamics cannot be asked for. The tab has no way back to this page. */
-function openTab(page: Page): Opened {
-  const tab = window.open('about:blank', '_blank');
-  if (tab === null) {
-    return { is: 'blocked' };
-  }
-  tab.opener = null;
-  tab.location.replace(page.url);
-  return { is: 'open' };
 }

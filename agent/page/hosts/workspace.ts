@@ -7,7 +7,7 @@
  */
 
 import type { AmazonConnectApp, ContactClient, VoiceClient } from '../libraries/workspace.ts';
-import { customerOf, type Contact, type Kind, type Phase } from '../contact.ts';
+import { customerOf, kindOf, type Contact } from '../contact.ts';
 import type { Host, Listener, Places } from '../host.ts';
 import { RecordArea } from '../record-area.ts';
 import type { Settings } from '../settings.ts';
@@ -19,7 +19,6 @@ const ASK_AGAIN_MILLISECONDS = 5000;
 const FAILURES = 3;
 const ATTRIBUTES = ['screenPopUrl', 'screenPopTarget', 'customerName'];
 
-const KINDS: Readonly<Record<string, Kind>> = { voice: 'voice', queue_callback: 'voice', chat: 'chat', task: 'task', email: 'email' };
 
 export class Workspace implements Host {
   readonly opener: RecordArea;
@@ -48,7 +47,7 @@ export class Workspace implements Host {
         this.#listen(id);
         if (id !== undefined) {
           // The agent may have opened the application after the contact was connected, which is not told again.
-          void this.#meet(id, 'connected');
+          void this.#meet(id);
         }
       },
       onDestroy: async () => {
@@ -73,7 +72,7 @@ export class Workspace implements Host {
   #listen(id: string | undefined): void {
     const client = this.#client;
     client.onConnected(async ({ contactId }) => {
-      await this.#meet(contactId, 'connected');
+      await this.#meet(contactId);
     }, id);
     client.onStartingAcw(async ({ contactId }) => {
       this.#change(contactId, { phase: 'afterwards' });
@@ -86,15 +85,15 @@ export class Workspace implements Host {
     }, id);
   }
 
-  /** Learns of a contact what it can, and asks for its attributes until it is over. */
-  async #meet(id: string, phase: Phase): Promise<void> {
+  /** Learns of a contact that is connected what it can, and asks for its attributes until it is over. */
+  async #meet(id: string): Promise<void> {
     if (this.#contacts.has(id)) {
-      this.#change(id, { phase });
+      this.#change(id, { phase: 'connected' });
       return;
     }
-    this.#contacts.set(id, { id, kind: 'voice', phase, isOutbound: false, customer: '', title: '', attributes: {} });
+    this.#contacts.set(id, { id, kind: 'voice', phase: 'connected', isOutbound: false, customer: '', title: '', attributes: {} });
     const channel = this.#client.getChannelType(id).then(({ type }) => {
-      this.#change(id, { kind: KINDS[type] ?? 'voice' });
+      this.#change(id, { kind: kindOf(type) });
     });
     // It is told of calls only; and the search that it is for can be done by hand.
     const number = this.#voice.getInitialCustomerPhoneNumber(id).then((number) => {

@@ -489,13 +489,12 @@ impl Outcome {
                 }
             }
             Outcome::Done => history.delivered(key, None, None, now),
-            Outcome::Postponed(reason, delay) => {
+            Outcome::Postponed(reason, delay) | Outcome::Unanswered(reason, delay) => {
                 let due = now.saturating_add(*delay).unwrap_or(Timestamp::MAX);
                 history.postponed(key, reason.clone(), due, now);
-            }
-            Outcome::Unanswered(reason, delay) => {
-                let due = now.saturating_add(*delay).unwrap_or(Timestamp::MAX);
-                history.unanswered(key, reason.clone(), due, made_of, now);
+                if matches!(self, Outcome::Unanswered(..)) {
+                    history.unanswered(key, made_of, now);
+                }
             }
             Outcome::Failed(reason) => history.failed(key, reason.clone(), now),
             Outcome::Unmet(_) => history.cannot_be_sent(key, integration, now),
